@@ -1,0 +1,97 @@
+"""Names and limits that two parts of nextclick must agree on; standard library only.
+
+Three records pass between components:
+
+raw tf.Example (ExampleGen → StatisticsGen, Transform, Evaluator, `predict_examples`), one row = one session,
+events ordered by time, ties in input order:
+
+    session_id        bytes [1]   opaque
+    item_ids          bytes [n]   opaque, never empty, no line breaks
+    event_times_ms    int64 [n]   milliseconds since the epoch, UTC, ascending
+    event_types       bytes [n]   "click" where the log has none
+    session_length    bytes [1]   bucket of n, a slice of the evaluation ("2", "3-4", ...)
+
+transformed tf.Example (Transform → Trainer):
+
+    item_indices      int64 [n]             the encoded session, out-of-vocabulary items in place
+    windows           int64 [w, ≤ length+1] the session cut into windows that overlap by one event
+
+evaluation signature (SavedModel → Evaluator): see `SIGNATURE_EVALUATE`.
+"""
+
+from __future__ import annotations
+
+# Raw features.
+SESSION_ID = "session_id"
+ITEM_IDS = "item_ids"
+EVENT_TIMES_MS = "event_times_ms"
+EVENT_TYPES = "event_types"
+SESSION_LENGTH = "session_length"
+DEFAULT_EVENT_TYPE = "click"
+
+# Transformed features.
+ITEM_INDICES = "item_indices"
+WINDOWS = "windows"
+
+# Splits.
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
+
+# Encoded items: 0 is padding, then `features.oov_buckets` out-of-vocabulary indices, then the vocabulary,
+# most frequent item first. Padding and out-of-vocabulary indices are never recommended.
+PADDING_INDEX = 0
+FIRST_OOV_INDEX = 1
+VOCABULARY_NAME = "items"
+
+# Signatures of the SavedModel (INTERFACE: "The model's signatures").
+SIGNATURE_SERVING = "serving_default"
+SIGNATURE_INDICES = "predict_indices"
+SIGNATURE_EXAMPLES = "predict_examples"
+# Input "examples": string [batch], raw tf.Examples. Outputs, padded at the right to the longest row:
+#   ranks    int32 [batch, positions]      rank of the next item after each prefix, from 1;
+#                                          NO_PREDICTION where there is none (padding),
+#                                          UNKNOWN_TARGET_RANK where the next item is not in the vocabulary
+#   top_ids  int32 [batch, positions, TOP_IDS]  recommended item indices, best first
+# The name carries a version: a baseline model with another evaluation contract must not be loaded by mistake.
+SIGNATURE_EVALUATE = "evaluate_v1"
+INPUT_ITEM_IDS = "item_ids"
+INPUT_ITEM_INDICES = "item_indices"
+INPUT_EXAMPLES = "examples"
+OUTPUT_ITEM_IDS = "item_ids"
+OUTPUT_ITEM_INDICES = "item_indices"
+OUTPUT_SCORES = "scores"
+OUTPUT_RANKS = "ranks"
+OUTPUT_TOP_IDS = "top_ids"
+NO_PREDICTION = 0
+UNKNOWN_TARGET_RANK = 2**31 - 1
+TOP_IDS = 20
+
+# The metrics' cut-offs (INTERFACE: "metrics.json").
+CUTOFFS = (1, 3, 5, 10, 20)
+
+# The baselines, in the order of the report. Their ranks travel beside the raw features of the test split,
+# int64 [n - 1] each, under `baseline_ranks_feature(name)`.
+BASELINES = ("popular", "last_viewed", "item_to_item", "session_knn")
+
+# Lower and upper bound of each `session_length` bucket, both included; None: no upper bound.
+SESSION_LENGTH_BUCKETS: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 2), (3, 4), (5, 9), (10, 19), (20, None))
+
+# Limits on what one request may ask.
+MAX_REQUEST_BATCH = 1024
+MAX_REQUEST_ITEMS = 1000
+MAX_ITEM_ID_BYTES = 256
+MAX_TOP_K = 1000
+
+
+def baseline_ranks_feature(baseline: str) -> str:
+    """Name of the test split's feature that holds a baseline's ranks."""
+    return f"ranks_{baseline}"
+
+
+def session_length_bucket(events: int) -> str:
+    """Bucket of a session of that many events: `session_length_bucket(4)` is "3-4"."""
+    for low, high in SESSION_LENGTH_BUCKETS:
+        if high is None:
+            return f"{low}+"
+        if events <= high:
+            return str(low) if low == high else f"{low}-{high}"
+    raise AssertionError("the last bucket has no upper bound")

@@ -1,0 +1,255 @@
+"""The configuration: frozen dataclasses, one per section, each setting with its default, bounds and meaning.
+
+This is the one place where a default is written: `--help`, the TOML that `--show-config` prints and the table in
+docs/configuration.md are made from it. Standard library only, so that every component may import it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, get_origin, get_type_hints
+
+from nextclick.pipeline.errors import ConfigError
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    pattern: str | None = None,
+) -> Any:
+    """A dataclass field with its meaning and what values it takes (bounds are included)."""
+    metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum, "choices": choices, "pattern": pattern}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which clicks are read, what is dropped, how they are split."""
+
+    paths: tuple[str, ...] = setting((), "click logs: files, folders or globs; empty: the bundled sample")
+    test_path: str = setting("", "the test split is exactly this log; empty: the newest days of `paths`")
+    format: str = setting("auto", "reader of the log; auto looks at the header", choices=("auto", "plain", "sessions"))
+    event_types: tuple[str, ...] = setting((), "event types that count as a click; empty: all")
+    min_session_length: int = setting(2, "events; shorter sessions are dropped", minimum=2)
+    max_session_length: int = setting(200, "events; of longer sessions only the first are kept", minimum=2)
+    drop_single_item_sessions: bool = setting(False, "drop sessions that consist of one item only, repeated")
+    validation_days: float = setting(
+        0.0, "length of the validation split; 0: one day, at most a seventh of the log's range", minimum=0
+    )
+    test_days: float = setting(
+        0.0, "length of the test split without test_path; 0: one day, at most a seventh of the log's range", minimum=0
+    )
+    refit: bool = setting(False, "train the final model on train and validation, for the epochs validation chose")
+    spans: int = setting(0, "how many of the newest spans ({SPAN} in the path) are read; 0: all", minimum=0)
+    max_rejected_share: float = setting(0.05, "share of rejected rows that stops the run", minimum=0, maximum=1)
+    shards: int = setting(0, "groups that sessions are sharded into for Beam; 0: by input size", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class FeaturesConfig:
+    """How sessions become numbers; computed in Transform, so that serving does the same."""
+
+    window_length: int = setting(50, "inputs of one training window; longer sessions are cut", minimum=1, maximum=1000)
+    lookback: int = setting(50, "newest items of a session that a prediction looks at", minimum=1, maximum=1000)
+    min_item_support: int = setting(1, "clicks in the training split below which an item is unknown", minimum=1)
+    oov_buckets: int = setting(1, "indices that unknown items share (by hash)", minimum=1)
+    collapse_repeats: bool = setting(False, "consecutive clicks on one item count once")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    embedding_size: int = setting(128, "width of an item vector", minimum=1)
+    hidden_units: int = setting(128, "width of a GRU layer", minimum=1)
+    layers: int = setting(1, "GRU layers", minimum=1, maximum=8)
+    dropout: float = setting(0.2, "share of embedding and output values dropped in training", minimum=0, maximum=0.95)
+    tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
+    normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
+    temperature: float = setting(12.0, "scores are cosine times this, where normalize is on", minimum=0.01)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is fitted."""
+
+    epochs: int = setting(20, "passes over the training split at most", minimum=0)
+    max_steps: int = setting(-1, "optimiser steps at most; -1: no limit, 0: an untrained model", minimum=-1)
+    batch_size: int = setting(512, "events (predictions) of one step, about", minimum=1)
+    learning_rate: float = setting(0.004, "of the optimiser", minimum=0)
+    optimizer: str = setting("adam", "the optimiser", choices=("adam", "nadam", "adamw", "adagrad", "sgd"))
+    loss: str = setting("auto", "auto: full softmax for small catalogues, sampled above", choices=("auto", "softmax", "sampled_softmax"))
+    negatives: int = setting(2048, "shared negatives of a step of sampled_softmax", minimum=1)
+    label_smoothing: float = setting(0.0, "share of the target's mass given to all items", minimum=0, maximum=0.99)
+    clip_norm: float = setting(5.0, "global norm that gradients are clipped to; 0: off", minimum=0)
+    patience: int = setting(2, "epochs without a better validation MRR@20 after which training stops", minimum=1)
+    warm_start: bool = setting(False, "start from the weights of the served model")
+    threads: int = setting(0, "CPU threads; 0: all", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ServingConfig:
+    """What is exported and pushed."""
+
+    model_name: str = setting("nextclick", "name of the served model", pattern=r"[A-Za-z0-9_-]{1,64}")
+    top_k: int = setting(100, "items that serving_default answers", minimum=1, maximum=1000)
+    infra_validator: str = setting(
+        "off", "start TF Serving on the exported model before it is pushed", choices=("off", "docker", "kubernetes")
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GateConfig:
+    """What a model must reach to be pushed; every figure is of the test split's overall slice."""
+
+    enabled: bool = setting(True, "false: evaluate and report, push whatever came out")
+    min_recall_lift: float = setting(0.0, "Recall@20 above the best baseline's, at least", minimum=-1, maximum=1)
+    min_mrr_lift: float = setting(0.0, "MRR@20 above the best baseline's, at least", minimum=-1, maximum=1)
+    max_recall_drop: float = setting(0.005, "Recall@20 below the served model's, at most", minimum=0, maximum=1)
+    max_mrr_drop: float = setting(0.005, "MRR@20 below the served model's, at most", minimum=0, maximum=1)
+    min_predictions: int = setting(20, "predictions below which no figure is trusted", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything a run depends on besides its data and its code."""
+
+    seed: int = setting(42, "of every random choice", minimum=0)
+    pipeline_name: str = setting("nextclick", "name of the pipeline in ML Metadata and Kubeflow", pattern=r"[a-z0-9][a-z0-9-]{0,127}")
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
+    gate: GateConfig = dataclasses.field(default_factory=GateConfig)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError with every problem in one sentence."""
+        found = list(_problems(self))
+        if found:
+            raise ConfigError("wrong configuration: " + "; ".join(found))
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One key of the configuration: `key` is "seed" or "section.name", `type` str, int, float, bool or tuple."""
+
+    key: str
+    type: type
+    default: Any
+    meaning: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...] | None
+    pattern: str | None
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a value, in words, or None."""
+        if not _has_type(value, self.type):
+            return f"{self.key} must be {_TYPE_NAMES[self.type]}, received {value!r}"
+        if self.type is float and not math.isfinite(value):
+            return f"{self.key} must be a finite number, received {value!r}"
+        if self.minimum is not None and value < self.minimum:
+            return f"{self.key} must be at least {self.minimum}, received {value!r}"
+        if self.maximum is not None and value > self.maximum:
+            return f"{self.key} must be at most {self.maximum}, received {value!r}"
+        if self.choices and value not in self.choices:
+            return f"{self.key} must be one of {', '.join(self.choices)}, received {value!r}"
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return f"{self.key} must match {self.pattern}, received {value!r}"
+        return None
+
+
+_TYPE_NAMES = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list of texts",
+}
+
+
+def settings() -> dict[str, Setting]:
+    """Every key of the configuration, in order, by its name."""
+    found = {}
+    for prefix, cls in _sections():
+        hints = get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            if "meaning" in field.metadata:
+                key = f"{prefix}{field.name}"
+                kind = get_origin(hints[field.name]) or hints[field.name]
+                found[key] = Setting(key=key, type=kind, default=field.default, **field.metadata)
+    return found
+
+
+def get(config: Config, key: str) -> Any:
+    """Value of "seed" or "section.name"."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def replace(config: Config, values: Mapping[str, Any]) -> Config:
+    """A copy with the given keys set; the keys must exist. Raises ConfigError on a wrong value."""
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        sections.setdefault(section, {})[name] = value
+    changes = sections.pop("", {})
+    for section, fields in sections.items():
+        changes[section] = dataclasses.replace(getattr(config, section), **fields)
+    return dataclasses.replace(config, **changes)
+
+
+def to_json(config: Config) -> str:
+    """The canonical text of a configuration: equal configurations have equal texts."""
+    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+
+
+def from_json(text: str) -> Config:
+    """Inverse of `to_json`."""
+    values = json.loads(text)
+    for name, cls in get_type_hints(Config).items():
+        if dataclasses.is_dataclass(cls):
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()}
+            values[name] = cls(**fields)
+    return Config(**values)
+
+
+def sha256(config: Config) -> str:
+    """Hex digest of the configuration's canonical text."""
+    return hashlib.sha256(to_json(config).encode()).hexdigest()
+
+
+def _sections() -> Iterator[tuple[str, type]]:
+    yield "", Config
+    for name, cls in get_type_hints(Config).items():
+        if dataclasses.is_dataclass(cls):
+            yield f"{name}.", cls
+
+
+def _has_type(value: Any, kind: type) -> bool:
+    if kind is tuple:
+        return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is kind
+
+
+def _problems(config: Config) -> Iterator[str]:
+    for key, entry in settings().items():
+        problem = entry.problem(get(config, key))
+        if problem:
+            yield problem
+    if config.data.min_session_length > config.data.max_session_length:
+        yield "data.min_session_length must not be greater than data.max_session_length"

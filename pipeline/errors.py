@@ -1,0 +1,41 @@
+"""What can go wrong, as types, and the exit code that each one becomes.
+
+    NextclickError            1  anything of ours that has no better name
+    ├── ConfigError           2  a setting, an option or a preset is wrong
+    ├── DataError             2  the input is wrong: names file, row, column where there is one
+    ├── ServingError          1  a server or a model could not be reached, loaded or asked
+    └── NotBlessedError       3  the run finished and the gate refused the model
+
+Each message is one sentence: what is wrong, where, what was expected, what to do.
+`pipeline/cli.py` alone turns them into a line on stderr and an exit code.
+"""
+
+from __future__ import annotations
+
+
+class NextclickError(Exception):
+    """Base of every error that is reported without a stack trace."""
+
+    exit_code = 1
+
+
+class ConfigError(NextclickError):
+    """A wrong setting, option or preset."""
+
+    exit_code = 2
+
+
+class DataError(NextclickError):
+    """Wrong input data."""
+
+    exit_code = 2
+
+
+class ServingError(NextclickError):
+    """A model or a server that cannot be loaded, reached or asked."""
+
+
+class NotBlessedError(NextclickError):
+    """The gate refused the model; nothing was pushed."""
+
+    exit_code = 3
