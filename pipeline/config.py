@@ -120,6 +120,23 @@ class GateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class BeamConfig:
+    """The engine under ExampleGen, StatisticsGen, Transform and Evaluator."""
+
+    runner: str = setting("direct", "engine of the Beam components", choices=("direct", "flink", "spark", "dataflow"))
+    arguments: tuple[str, ...] = setting((), "further Beam arguments, such as --flink_master=HOST:8081")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusterConfig:
+    """Where a compiled pipeline finds its image and its folders; `nextclick submit` can set the folders later."""
+
+    image: str = setting("nextclick-pipeline:0.1.0", "container image made from kubeflow/Dockerfile")
+    pipeline_root: str = setting("", "folder of the artifacts, such as gs://BUCKET/nextclick; empty: at submission")
+    serving_root: str = setting("", "folder that TF Serving reads, such as gs://BUCKET/serving; empty: at submission")
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Everything a run depends on besides its data and its code."""
 
@@ -131,6 +148,8 @@ class Config:
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
+    beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
+    cluster: ClusterConfig = dataclasses.field(default_factory=ClusterConfig)
 
     def __post_init__(self) -> None:
         """Raises ConfigError with every problem in one sentence."""
@@ -209,6 +228,15 @@ def replace(config: Config, values: Mapping[str, Any]) -> Config:
     for section, fields in sections.items():
         changes[section] = dataclasses.replace(getattr(config, section), **fields)
     return dataclasses.replace(config, **changes)
+
+
+def keep(config: Config, *keys: str) -> Config:
+    """A copy in which everything but the named keys and sections is at its default.
+
+    What a component is given is what it depends on: a change of any other setting leaves its cache entry valid.
+    """
+    kept = {key: get(config, key) for key in settings() if key in keys or key.rpartition(".")[0] in keys}
+    return replace(Config(), kept)
 
 
 def to_json(config: Config) -> str:

@@ -1,0 +1,183 @@
+"""The pipeline: which components there are and what flows between them.
+
+    SessionExampleGen ─┬─► StatisticsGen ─► StrictExampleValidator ◄─ ImportSchemaGen (schema/schema.pbtxt)
+                       │                                                   │
+                       ├─► Transform ◄─────────────────────────────────────┘
+                       │      │ ├──────────────► Trainer ─► model ──┬──────────────┐
+                       │      │ └─ graph ─┐                         │              │
+                       └─► BaselineRanks ◄┘─► examples ─► GateEvaluator ─► blessing ─► AtomicPusher
+                                                             ▲
+                              ServedModel ── served model ───┘
+
+`create_pipeline` takes one value that holds all a pipeline depends on; it chooses components and joins them, the
+configuration tunes them. The runners (pipeline/local.py, kubeflow/runner.py) know nothing of the model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import resources
+from typing import Any
+
+from tfx import v1 as tfx
+
+from nextclick.components import contract, nodes
+from nextclick.components.example_gen import SessionExampleGen
+from nextclick.pipeline import config, gate
+from nextclick.pipeline.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A configuration and the place and moment it runs in.
+
+    Attributes:
+        config: the effective configuration.
+        pipeline_root: folder of the artifacts.
+        serving_base_path: folder of the model's versions that TF Serving reads; on a cluster a runtime parameter.
+        schema_path: file with the raw schema, as the components see it.
+        code_sha256: of our code; a change is a cache miss everywhere.
+        input_fingerprint: of the input files' content; empty where nothing is cached.
+        served_state: of what is served now; empty where nothing is cached.
+        metadata_path: SQLite file of ML Metadata; None where the orchestrator brings its own.
+        beam_arguments: arguments of every Beam component.
+        cached: whether unchanged steps are answered from earlier runs.
+    """
+
+    config: Config
+    pipeline_root: str
+    serving_base_path: Any
+    schema_path: str
+    code_sha256: str
+    input_fingerprint: str = ""
+    served_state: str = ""
+    metadata_path: str | None = None
+    beam_arguments: tuple[str, ...] = ()
+    cached: bool = False
+
+
+def bundled_schema_path() -> str:
+    """The curated schema inside the installed package."""
+    return str(resources.files("nextclick.schema") / "schema.pbtxt")
+
+
+def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
+    """The whole pipeline for a plan."""
+    example_gen = SessionExampleGen(
+        config_json=config.to_json(config.keep(plan.config, "data")), input_fingerprint=plan.input_fingerprint
+    )
+    examples = example_gen.outputs["examples"]
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=plan.schema_path)
+    schema = schema_gen.outputs["schema"]
+    validator = nodes.StrictExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
+    transform = _transform(plan, examples, schema)
+    transform.add_upstream_node(validator)
+    served = nodes.ServedModel(serving_base_path=plan.serving_base_path, served_state=plan.served_state)
+    trainer = _trainer(plan, transform, schema, served)
+    baselines = _baselines(plan, examples, transform)
+    evaluator = _evaluator(plan, trainer, served, baselines)
+    components = [example_gen, statistics_gen, schema_gen, validator, transform, served, trainer, baselines, evaluator]
+    infra_validator = _infra_validator(plan, trainer, examples)
+    if infra_validator:
+        components.append(infra_validator)
+    components.append(_pusher(plan, trainer, evaluator, infra_validator))
+    return tfx.dsl.Pipeline(
+        pipeline_name=plan.config.pipeline_name,
+        pipeline_root=plan.pipeline_root,
+        components=components,
+        enable_cache=plan.cached,
+        metadata_connection_config=_metadata(plan),
+        beam_pipeline_args=list(plan.beam_arguments),
+    )
+
+
+def _custom_config(plan: Plan, *keys: str) -> dict[str, str]:
+    """What a user function is given: the settings that it depends on, and the code's hash."""
+    return {"config": config.to_json(config.keep(plan.config, *keys)), "code_sha256": plan.code_sha256}
+
+
+def _transform(plan: Plan, examples: Any, schema: Any) -> Any:
+    """Encodes all splits; learns the vocabulary from the training split alone (with the validation split for refit)."""
+    analysed = [contract.TRAIN, contract.VALIDATION] if plan.config.data.refit else [contract.TRAIN]
+    return tfx.components.Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="nextclick.components.preprocessing.preprocessing_fn",
+        splits_config=tfx.proto.SplitsConfig(analyze=analysed, transform=list(contract.SPLITS)),
+        custom_config=_custom_config(plan, "features"),
+        disable_statistics=True,
+    )
+
+
+def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
+    """Fits the recommender and exports it; starts from the served model's weights where asked to."""
+    return tfx.components.Trainer(
+        run_fn="nextclick.components.trainer.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        base_model=served.outputs["model"] if plan.config.training.warm_start else None,
+        train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
+        eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
+        custom_config=_custom_config(plan, "seed", "data.refit", "features", "model", "training", "serving"),
+    )
+
+
+def _baselines(plan: Plan, examples: Any, transform: Any) -> Any:
+    """Adds the baselines' ranks to the test split, so that Evaluator scores them on the same predictions."""
+    return nodes.BaselineRanks(
+        examples=examples,
+        transform_graph=transform.outputs["transform_graph"],
+        config_json=config.to_json(config.keep(plan.config, "seed", "data.refit", "features")),
+        code_sha256=plan.code_sha256,
+    )
+
+
+def _evaluator(plan: Plan, trainer: Any, served: Any, baselines: Any) -> Any:
+    """Scores the model, the served model and the baselines; blesses the model or refuses it."""
+    return nodes.GateEvaluator(
+        model=trainer.outputs["model"],
+        baseline_model=served.outputs["model"],
+        examples=baselines.outputs["examples"],
+        eval_config=gate.eval_config(plan.config),
+        example_splits=[contract.TEST],
+    )
+
+
+def _infra_validator(plan: Plan, trainer: Any, examples: Any) -> Any:
+    """Starts TF Serving on the model and asks it, where a Docker engine or a Kubernetes cluster is there to do so."""
+    platform = plan.config.serving.infra_validator
+    if platform == "off":
+        return None
+    host = {"docker": {"local_docker": {}}, "kubernetes": {"kubernetes": {}}}[platform]
+    return tfx.components.InfraValidator(
+        model=trainer.outputs["model"],
+        examples=examples,
+        serving_spec=tfx.proto.ServingSpec(
+            tensorflow_serving=tfx.proto.TensorFlowServing(tags=["latest"]),
+            model_name=plan.config.serving.model_name,
+            **host,
+        ),
+        request_spec=tfx.proto.RequestSpec(
+            tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(signature_names=[contract.SIGNATURE_EXAMPLES]),
+            num_examples=3,
+            split_name=contract.TEST,
+        ),
+    )
+
+
+def _pusher(plan: Plan, trainer: Any, evaluator: Any, infra_validator: Any) -> Any:
+    """Publishes a blessed model under the folder that TF Serving reads."""
+    return nodes.AtomicPusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"] if infra_validator else None,
+        serving_base_path=plan.serving_base_path,
+    )
+
+
+def _metadata(plan: Plan) -> Any:
+    if plan.metadata_path is None:
+        return None
+    return tfx.orchestration.metadata.sqlite_metadata_connection_config(plan.metadata_path)
