@@ -40,6 +40,11 @@ def load(source: str | None, assignments: Iterable[str] = ()) -> Config:
     return config.replace(base, values)
 
 
+def with_paths(effective: Config, paths: Iterable[str]) -> Config:
+    """A copy that reads these click logs; a list of its own, since a path may hold a comma."""
+    return config.replace(effective, {"data.paths": tuple(paths)})
+
+
 def to_toml(effective: Config) -> str:
     """The whole configuration as TOML, a comment a key; `load` reads it back to an equal one."""
     lines: list[str] = []

@@ -1,0 +1,147 @@
+"""One local run: the pipeline on this machine, progress while it runs, report and dead letter when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfx import v1 as tfx
+
+from nextclick.components import example_gen, served
+from nextclick.pipeline import beam_options, definition, lineage, report, results
+from nextclick.pipeline.code_version import code_sha256, code_version
+from nextclick.pipeline.config import Config
+from nextclick.pipeline.errors import ConfigError, find_data_error
+from nextclick.pipeline.progress import ComponentProgress, logged_to
+
+
+@dataclasses.dataclass(frozen=True)
+class Root:
+    """The folders and files under `--root` (INTERFACE: "What a run leaves")."""
+
+    path: Path
+
+    @property
+    def metadata(self) -> Path:
+        """ML Metadata's SQLite file."""
+        return self.path / "metadata.sqlite"
+
+    @property
+    def artifacts(self) -> Path:
+        """TFX's pipeline root."""
+        return self.path / "artifacts"
+
+    def serving(self, model_name: str) -> Path:
+        """TF Serving's base path of a model."""
+        return self.path / "serving" / model_name
+
+    def report(self, run_id: str) -> Path:
+        """Folder of a run's report."""
+        return self.path / "reports" / run_id
+
+    def dead_letter(self, run_id: str) -> Path:
+        """Folder of a run's rejected rows."""
+        return self.path / "dead_letter" / run_id
+
+    def log(self, run_id: str) -> Path:
+        """Log file of a run."""
+        return self.path / "logs" / f"{run_id}.log"
+
+
+def run(effective: Config, folder: Path) -> dict[str, Any]:
+    """Runs the whole pipeline under a root folder.
+
+    Returns:
+        The content of metrics.json; the report, the dead letter and, where the gate blessed the model, the pushed
+        model are then in place.
+
+    Raises:
+        ConfigError, DataError: wrong settings or input.
+    """
+    root = Root(folder.resolve())
+    root.path.mkdir(parents=True, exist_ok=True)
+    with _only_run_in(root), _run_log(root) as (run_id, progress):
+        started, clock = datetime.datetime.now(tz=datetime.timezone.utc), time.monotonic()
+        plan = _plan(effective, root)
+        _execute(definition.create_pipeline(plan))
+        nodes = lineage.latest_run(str(root.metadata))
+        shutil.copytree(results.dead_letter_folder(nodes), root.dead_letter(run_id))
+        metrics = results.collect(
+            effective,
+            nodes,
+            {
+                "id": run_id,
+                "started": started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - clock, 1),
+                "data_sha256": plan.input_fingerprint,
+                "code_version": code_version(),
+            },
+        )
+        report.write_report(root.report(run_id), metrics)
+        _point_latest_at(root.report(run_id))
+        progress.say(f"  {'all':<24} {metrics['run']['seconds']:6.1f} s")
+    return metrics
+
+
+def _plan(effective: Config, root: Root) -> definition.Plan:
+    base = root.serving(effective.serving.model_name)
+    return definition.Plan(
+        config=effective,
+        pipeline_root=str(root.artifacts),
+        serving_base_path=str(base),
+        schema_path=definition.bundled_schema_path(),
+        code_sha256=code_sha256(),
+        input_fingerprint=example_gen.input_fingerprint(effective),
+        served_state=served.state(str(base)),
+        metadata_path=str(root.metadata),
+        beam_arguments=tuple(beam_options.beam_arguments(effective)),
+        cached=True,
+    )
+
+
+def _execute(pipeline: tfx.dsl.Pipeline) -> None:
+    try:
+        tfx.orchestration.LocalDagRunner().run(pipeline)
+    except Exception as error:
+        cause = find_data_error(error)
+        if cause is None:
+            raise
+        raise cause from None
+
+
+@contextlib.contextmanager
+def _only_run_in(root: Root) -> Iterator[None]:
+    """Two runs would mix their steps in one metadata store; the lock goes with the process, however it ends."""
+    with (root.path / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"another run is using {root.path}; wait for it or choose another --root") from None
+        yield
+
+
+@contextlib.contextmanager
+def _run_log(root: Root) -> Iterator[tuple[str, ComponentProgress]]:
+    """A new run id, unique under this root, and its log."""
+    moment = datetime.datetime.now(tz=datetime.timezone.utc)
+    while root.log(f"{moment:%Y%m%d-%H%M%S}").exists():
+        moment += datetime.timedelta(seconds=1)
+    run_id = f"{moment:%Y%m%d-%H%M%S}"
+    with logged_to(root.log(run_id)) as progress:
+        progress.say(f"nextclick run {run_id} under {root.path} (log: {root.log(run_id)})")
+        yield run_id, progress
+
+
+def _point_latest_at(report_folder: Path) -> None:
+    """Replaces `reports/latest` in one rename, so that a reader never finds it missing."""
+    link, fresh = report_folder.parent / "latest", report_folder.parent / ".latest-next"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(report_folder.name)
+    fresh.replace(link)
