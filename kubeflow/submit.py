@@ -54,7 +54,7 @@ class Submission:
 
 
 def request(submission: Submission) -> dict[str, Any]:
-    """The client calls that a submission makes, as a dictionary: {"client": {...}, "call": name, "arguments": {...}}."""
+    """The client calls that a submission makes, as a dictionary: {"client": {...}, "call": name, "arguments": {...}, ...}."""
     return _kubeflow_request(submission) if submission.target == "kubeflow" else _vertex_request(submission)
 
 
@@ -117,8 +117,9 @@ def _vertex_request(submission: Submission) -> dict[str, Any]:
     }
     account = submission.service_account or None
     if not submission.cron:
-        return {"client": job, "call": "submit", "arguments": {"service_account": account}}
+        return {"init": place, "client": job, "call": "submit", "arguments": {"service_account": account}}
     return {
+        "init": place,  # a schedule takes neither project nor region over from its job
         "client": job,
         "call": "create_schedule",
         # A schedule does not take over the job's service account; without it Vertex uses the project's default one.
@@ -148,6 +149,7 @@ def _send_to_kubeflow(call: Mapping[str, Any]) -> str:
 def _send_to_vertex(call: Mapping[str, Any]) -> str:
     from google.cloud import aiplatform
 
+    aiplatform.init(**call["init"])
     job = aiplatform.PipelineJob(**call["client"])
     result = getattr(job, call["call"])(**call["arguments"])
     return str((result or job).resource_name)
