@@ -1,0 +1,71 @@
+"""Helpers of the tests that run the real pipeline: a small click log, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+# A run of the whole pipeline that takes well under a minute: a small network, one epoch.
+SMALL = {
+    "training.epochs": 2,
+    "model.embedding_size": 16,
+    "model.hidden_units": 16,
+    "gate.min_recall_lift": -1,
+    "gate.min_mrr_lift": -1,
+}
+DAY = 24 * 60 * 60
+
+
+def write_clicks(path: Path, sessions: int = 400, seed: int = 1) -> Path:
+    """A log in which item i is followed by item i + 1, modulo 30, nearly always; sessions over ten days."""
+    chance = random.Random(seed)
+    lines = ["session_id,item_id,timestamp"]
+    for session in range(sessions):
+        start = 1_700_000_000 + session * 10 * DAY // sessions
+        item = chance.randrange(30)
+        for position in range(chance.randint(2, 9)):
+            lines.append(f"s{session},item {item},{start + 60 * position}")
+            item = chance.randrange(30) if chance.random() < 0.05 else (item + 1) % 30
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Exit code and output of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The console command in this interpreter."""
+    return [sys.executable, "-m", "nextclick.pipeline.cli", *map(str, arguments)]
+
+
+def nextclick(*arguments: str | Path, cwd: Path | None = None) -> Outcome:
+    """Runs `nextclick ARGUMENTS` in a process of its own."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=900, cwd=cwd, env=environment())
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has set nothing."""
+    return {name: value for name, value in os.environ.items() if name not in ("TF_USE_LEGACY_KERAS", "TF_CPP_MIN_LOG_LEVEL")}
+
+
+def small_settings(**changes: object) -> list[str]:
+    """`--set` options of a small run; a name's double underscore stands for the dot."""
+    settings = {**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}}
+    return [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
+
+
+def metrics(root: Path) -> dict:
+    """metrics.json of the newest run."""
+    return json.loads((root / "reports" / "latest" / "metrics.json").read_text(encoding="utf-8"))

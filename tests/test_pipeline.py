@@ -1,0 +1,176 @@
+"""The main job on small real runs: what is left behind, what the cache serves, what stops it, what is refused."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from nextclick.pipeline import cli
+import pipeline_runs as runs
+
+COMPONENTS = {
+    "SessionExampleGen",
+    "StatisticsGen",
+    "ImportSchemaGen",
+    "StrictExampleValidator",
+    "Transform",
+    "ServedModel",
+    "Trainer",
+    "BaselineRanks",
+    "GateEvaluator",
+    "AtomicPusher",
+}
+
+
+@pytest.fixture(scope="module")
+def clicks(tmp_path_factory):
+    return runs.write_clicks(tmp_path_factory.mktemp("clicks") / "clicks.csv")
+
+
+@pytest.fixture(scope="module")
+def first(clicks, tmp_path_factory):
+    """The root of a first run that pushed a model, and its outcome."""
+    root = tmp_path_factory.mktemp("first")
+    outcome = runs.nextclick("run", "--data", clicks, "--root", root, *runs.small_settings())
+    assert outcome.code == 0, outcome.err
+    return root, outcome, runs.metrics(root)
+
+
+def test_first_run_leaves_everything_the_interface_names(first):
+    root, outcome, metrics = first
+    assert (root / "metadata.sqlite").is_file()
+    assert (root / "artifacts").is_dir()
+    assert (root / "reports" / "latest" / "index.html").is_file()
+    assert (root / "dead_letter" / metrics["run"]["id"]).is_dir()
+    versions = list((root / "serving" / "nextclick").iterdir())
+    assert [version.name for version in versions] == [metrics["pushed"]["version"]]
+    assert (versions[0] / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    assert "index.html" in outcome.out and str(versions[0]) in outcome.out
+
+
+def test_metrics_have_the_interface_s_keys(first):
+    _, _, metrics = first
+    assert {"run", "data", "training", "evaluation", "gate", "pushed"} <= set(metrics)
+    assert set(metrics["run"]["seconds_by_component"]) == COMPONENTS
+    assert metrics["evaluation"]["split"] == "test"
+    assert set(metrics["data"]["sessions"]) == {"train", "validation", "test"}
+    for name in ("epochs", "best_epoch", "seconds", "events", "events_per_second", "parameters", "peak_memory_bytes"):
+        assert metrics["training"][name] >= 0
+    for k in (1, 3, 5, 10, 20):
+        for metric in ("recall", "mrr", "ndcg", "map"):
+            assert 0 <= metrics["evaluation"]["model"][f"{metric}@{k}"] <= metrics["evaluation"]["model"][f"{metric}@{k}/known"]
+    assert {"popular", "last_viewed"} <= set(metrics["evaluation"]["baselines"])
+    assert metrics["gate"]["blessed"] is True
+    assert all({"name", "value", "threshold", "passed"} <= set(check) for check in metrics["gate"]["checks"])
+
+
+def test_every_row_and_every_prediction_is_counted(first, clicks):
+    _, _, metrics = first
+    data = metrics["data"]
+    kept = sum(data["events"].values())
+    assert data["rows_read"] == clicks.read_text(encoding="utf-8").count("\n") - 1
+    assert data["rows_read"] == kept + sum(data["rows_rejected"].values()) + sum(data["events_dropped"].values())
+    assert metrics["evaluation"]["predictions"] == data["events"]["test"] - data["sessions"]["test"]
+
+
+def test_time_never_runs_backwards(first):
+    _, _, metrics = first
+    ranges = metrics["data"]["time_range"]
+    assert ranges["train"][1] < ranges["validation"][0] <= ranges["validation"][1] < ranges["test"][0]
+
+
+def test_model_learns_what_follows_what(first):
+    """Item i is followed by i + 1: a model that has learnt anything ranks it above a popularity list."""
+    _, _, metrics = first
+    assert metrics["evaluation"]["model"]["recall@1"] > metrics["evaluation"]["baselines"]["popular"]["recall@1"] + 0.2
+
+
+def test_second_run_is_cached_and_pushes_nothing_new(first, clicks):
+    root, _, before = first
+    outcome = runs.nextclick("run", "--data", clicks, "--root", root, *runs.small_settings())
+    assert outcome.code == 0, outcome.err
+    after = runs.metrics(root)
+    # The served model changed from none to this one, so it is compared once more; nothing else runs.
+    assert COMPONENTS - set(after["run"]["cached_components"]) == {"ServedModel", "GateEvaluator", "AtomicPusher"}
+    assert after["pushed"] == {**before["pushed"], "already_served": True}
+    assert len(list((root / "serving" / "nextclick").iterdir())) == 1
+    assert after["evaluation"]["model"] == before["evaluation"]["model"]
+
+
+def test_untrained_model_is_refused_and_not_pushed(clicks, first, tmp_path):
+    """Also proves the cache: what comes before the Trainer is served from the first run's."""
+    root, _, _ = first
+    served_before = sorted((root / "serving" / "nextclick").iterdir())
+    outcome = runs.nextclick(
+        "run", "--data", clicks, "--root", root, *runs.small_settings(training__max_steps=0, gate__min_mrr_lift=0)
+    )
+    assert outcome.code == 3, outcome.err
+    metrics = runs.metrics(root)
+    assert metrics["pushed"] is None and metrics["gate"]["blessed"] is False
+    assert any(not check["passed"] for check in metrics["gate"]["checks"])
+    assert sorted((root / "serving" / "nextclick").iterdir()) == served_before
+    assert {"SessionExampleGen", "StatisticsGen", "Transform", "BaselineRanks"} <= set(metrics["run"]["cached_components"])
+    assert "Trainer" not in metrics["run"]["cached_components"]
+
+
+def test_killed_in_trainer_goes_on_from_there(clicks, tmp_path):
+    arguments = ["run", "--data", clicks, "--root", tmp_path, *runs.small_settings()]
+    process = subprocess.Popen(
+        runs.command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=runs.environment()
+    )
+    for line in process.stderr:
+        if line.split()[:1] == ["ServedModel"]:  # the last component before the Trainer
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    process.stderr.close()
+    outcome = runs.nextclick(*arguments)
+    assert outcome.code == 0, outcome.err
+    cached = set(runs.metrics(tmp_path)["run"]["cached_components"])
+    assert {"SessionExampleGen", "StatisticsGen", "ImportSchemaGen", "StrictExampleValidator", "Transform"} <= cached
+
+
+def test_two_runs_in_one_root_are_refused(first, clicks, capsys):
+    import fcntl
+
+    root, _, _ = first
+    with (root / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert cli.main(["run", "--data", str(clicks), "--root", str(root)]) == 2
+    assert "another run is using" in capsys.readouterr().err
+
+
+BAD_LOGS = {
+    "empty": (b"", "empty"),
+    "binary": (b"\x00\x93NUMPY\x01\xff\xfe" * 100, ""),
+    "missing column": (b"session_id,timestamp\na,1\n", "item_id"),
+    "unparsable times": (b"session_id,item_id,timestamp\n" + b"a,x,yesterday\nb,y,now\n" * 20, "timestamp"),
+    "one session": (b"session_id,item_id,timestamp\na,x,1700000000\na,y,1700000060\n", "session"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LOGS)
+def test_bad_log_is_one_sentence_and_exit_2(name, tmp_path, capsys):
+    content, word = BAD_LOGS[name]
+    log = tmp_path / "log.csv"
+    log.write_bytes(content)
+    assert cli.main(["run", "--data", str(log), "--root", str(tmp_path / "root")]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("nextclick: ") and "log.csv" in error and word in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("arguments", [["--set", "model.dropout=1.5"], ["--config", "quik"], ["--data", "nowhere.csv"]])
+def test_bad_option_exits_2_before_anything_runs(arguments, tmp_path, capsys):
+    assert cli.main(["run", *arguments, "--root", str(tmp_path / "root")]) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("nextclick: ")
+    assert not (tmp_path / "root" / "metadata.sqlite").exists()
+
+
+def test_json_result_is_metrics_json(first, clicks, tmp_path):
+    root, _, _ = first
+    file = tmp_path / "result.json"
+    outcome = runs.nextclick("run", "--data", clicks, "--root", root, "--json", file, *runs.small_settings())
+    assert outcome.code == 0, outcome.err
+    assert json.loads(file.read_text(encoding="utf-8")) == runs.metrics(root)
