@@ -46,6 +46,9 @@ VOCABULARY_NAME = "items"
 SIGNATURE_SERVING = "serving_default"
 SIGNATURE_INDICES = "predict_indices"
 SIGNATURE_EXAMPLES = "predict_examples"
+# A session as the model sees it: item_ids string [batch, length] → item_indices int64 [batch, look-back], trimmed to
+# the newest items and padded. The static width of its output tells clients the look-back (GetModelMetadata).
+SIGNATURE_ENCODE = "encode"
 # Input "examples": string [batch], raw tf.Examples. Outputs, padded at the right to the longest row:
 #   ranks    int32 [batch, positions]      rank of the next item after each prefix, from 1;
 #                                          NO_PREDICTION where there is none (padding),

@@ -1,0 +1,183 @@
+"""What the client says and hears: sessions → PredictRequest, PredictResponse → answers. No channel, no clock.
+
+A request holds the sessions' newest items, every row padded at the right with "" to one length. That length is the
+model's look-back: TensorFlow Serving only batches requests whose rows are equally long.
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from nextclick.components import contract
+from nextclick.pipeline.errors import DataError, ServingError
+from nextclick.serving import protos
+
+DEFAULT_TOP_K = 20
+# What TensorFlow Serving calls the one kind of metadata that it has.
+SIGNATURE_METADATA = "signature_def"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The recommended items of one session, best first, with their scores and the version of the model."""
+
+    items: tuple[str, ...]
+    scores: tuple[float, ...]
+    model_version: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Which model is asked: its name, and a version, a label or (neither given) the newest version."""
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises DataError on an empty name, or on version and label together."""
+        if not self.model:
+            raise DataError("the model has no name: give the name that it is served under, such as nextclick")
+        if self.version is not None and self.label is not None:
+            raise DataError(f"model {self.model}: give a version or a label, not both")
+
+    def fill(self, spec: Any) -> None:
+        """Writes the target into a ModelSpec message."""
+        spec.name = self.model
+        if self.version is not None:
+            spec.version.value = self.version
+        if self.label is not None:
+            spec.version_label = self.label
+
+
+def check_limits(sessions: Sequence[Sequence[str]], k: int, exclude: Sequence[str]) -> None:
+    """Raises DataError where a request would be beyond the limits of components/contract.py."""
+    if not 1 <= k <= contract.MAX_TOP_K:
+        raise DataError(f"k must lie between 1 and {contract.MAX_TOP_K}, received {k}")
+    if not 1 <= len(sessions) <= contract.MAX_REQUEST_BATCH:
+        raise DataError(
+            f"a request holds 1 to {contract.MAX_REQUEST_BATCH} sessions, received {len(sessions)}: send them in parts"
+        )
+    for row, session in enumerate(sessions):
+        if isinstance(session, (str, bytes)):
+            raise DataError(f"session {row} is one text, not a list of item ids: write [{session!r}]")
+        if len(session) > contract.MAX_REQUEST_ITEMS:
+            raise DataError(
+                f"session {row} has {len(session)} items, at most {contract.MAX_REQUEST_ITEMS} are allowed: "
+                "send the newest ones"
+            )
+        for item in session:
+            _check_item(item, f"session {row}")
+    for item in exclude:
+        _check_item(item, "exclude")
+
+
+def predict_request(sessions: Sequence[Sequence[str]], target: Target, length: int) -> Any:
+    """PredictRequest for `serving_default`: item_ids string [sessions, length], each row its newest `length` items."""
+    request = protos.predict_pb2.PredictRequest()
+    target.fill(request.model_spec)
+    request.model_spec.signature_name = contract.SIGNATURE_SERVING
+    tensor = request.inputs[contract.INPUT_ITEM_IDS]
+    tensor.dtype = protos.types_pb2.DT_STRING
+    tensor.tensor_shape.dim.add(size=len(sessions))
+    tensor.tensor_shape.dim.add(size=length)
+    for session in sessions:
+        newest = session[-length:]
+        tensor.string_val.extend(_encode(item) for item in newest)
+        tensor.string_val.extend([b""] * (length - len(newest)))
+    return request
+
+
+def metadata_request(target: Target) -> Any:
+    """GetModelMetadataRequest for the signatures of a model."""
+    request = protos.get_model_metadata_pb2.GetModelMetadataRequest()
+    target.fill(request.model_spec)
+    request.metadata_field.append(SIGNATURE_METADATA)
+    return request
+
+
+def status_request(target: Target) -> Any:
+    """GetModelStatusRequest for a model."""
+    request = protos.get_model_status_pb2.GetModelStatusRequest()
+    target.fill(request.model_spec)
+    return request
+
+
+def lookback(metadata: Any) -> int | None:
+    """The look-back that a GetModelMetadataResponse tells, or None.
+
+    It is the static width of what `encode` returns: the signature that shows a session as the model sees it.
+    """
+    signatures = protos.get_model_metadata_pb2.SignatureDefMap()
+    if not metadata.metadata[SIGNATURE_METADATA].Unpack(signatures):
+        return None
+    if contract.SIGNATURE_ENCODE not in signatures.signature_def:
+        return None
+    outputs = signatures.signature_def[contract.SIGNATURE_ENCODE].outputs
+    if contract.OUTPUT_ITEM_INDICES not in outputs:
+        return None
+    dimensions = outputs[contract.OUTPUT_ITEM_INDICES].tensor_shape.dim
+    return dimensions[1].size if len(dimensions) == 2 and dimensions[1].size > 0 else None
+
+
+def answers(response: Any, sessions: int, k: int, exclude: Sequence[str]) -> list[Answer]:
+    """One answer a session: the response's items without the excluded ones, at most k.
+
+    Raises ServingError (without address and model: the caller adds them) where the response is not what the
+    signature promises.
+    """
+    items = response.outputs[contract.OUTPUT_ITEM_IDS]
+    scores = response.outputs[contract.OUTPUT_SCORES]
+    shape = [dim.size for dim in items.tensor_shape.dim]
+    if len(shape) != 2 or shape[0] != sessions or [dim.size for dim in scores.tensor_shape.dim] != shape:
+        raise ServingError(f"expected item_ids and scores of shape [{sessions}, K], received item_ids {shape}")
+    width = shape[1]
+    ids, values = items.string_val, _floats(scores)
+    if len(ids) != sessions * width or len(values) != sessions * width:
+        raise ServingError(f"received {len(ids)} item ids and {len(values)} scores, expected {sessions * width} of each")
+    left_out = {_encode(item) for item in exclude} | {b""}
+    found = []
+    for row in range(sessions):
+        kept = [at for at in range(row * width, (row + 1) * width) if ids[at] not in left_out][:k]
+        found.append(
+            Answer(
+                items=tuple(_decode(ids[at]) for at in kept),
+                scores=tuple(values[at] for at in kept),
+                model_version=response.model_spec.version.value,
+            )
+        )
+    return found
+
+
+def _floats(tensor: Any) -> Sequence[float]:
+    """The values of a float32 tensor, which servers send as a list or as raw little-endian bytes."""
+    if not tensor.tensor_content:
+        return tensor.float_val  # type: ignore[no-any-return]
+    return array.array("f", tensor.tensor_content)
+
+
+def _check_item(item: str, where: str) -> None:
+    if not isinstance(item, str):
+        raise DataError(f"{where}: an item id is text, received {item!r}")
+    if not item:
+        raise DataError(f'{where}: an item id is empty, and "" stands for padding')
+    try:
+        size = len(_encode(item))
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: the item id {item[:20]!r} cannot be written as UTF-8") from None
+    if size > contract.MAX_ITEM_ID_BYTES:
+        raise DataError(
+            f"{where}: the item id {item[:20]!r}... has {size} bytes, at most {contract.MAX_ITEM_ID_BYTES} are allowed"
+        )
+
+
+def _encode(item: str) -> bytes:
+    # surrogateescape: ids are opaque, and a log in another encoding gives ids that are not UTF-8.
+    return item.encode("utf-8", "surrogateescape")
+
+
+def _decode(item: bytes) -> str:
+    return item.decode("utf-8", "surrogateescape")
