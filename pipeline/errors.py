@@ -12,6 +12,9 @@ Each message is one sentence: what is wrong, where, what was expected, what to d
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 
 class NextclickError(Exception):
     """Base of every error that is reported without a stack trace."""
@@ -39,3 +42,27 @@ class NotBlessedError(NextclickError):
     """The gate refused the model; nothing was pushed."""
 
     exit_code = 3
+
+
+def find_data_error(error: BaseException) -> DataError | None:
+    """The DataError that another exception was raised from, or that its text quotes; None where there is none.
+
+    Beam reports what a worker raised as the text of a traceback, so the type is lost on the way. A traceback's line
+    reads `...errors.DataError: the sentence [while running 'Step']`.
+    """
+    for link in _chain(error):
+        if isinstance(link, DataError):
+            return link
+    for link in _chain(error):
+        quoted = re.findall(r"^.*\bDataError: (.+?)(?: \[while running '[^\n]*)?$", str(link), re.MULTILINE)
+        if quoted:
+            return DataError(quoted[-1])
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__

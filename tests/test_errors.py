@@ -1,0 +1,38 @@
+"""If this failed, a wrong input file would reach the user as a Beam traceback instead of one sentence."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import pytest
+
+from nextclick.pipeline.errors import DataError, find_data_error
+
+RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+def _refuse(row: int) -> int:
+    raise DataError("clicks.csv, row 3: no such column 'item'")
+
+
+def test_sentence_survives_a_beam_worker() -> None:
+    with pytest.raises(Exception) as caught:
+        with beam.Pipeline(argv=[f"--runner={RUNNER}"]) as pipeline:
+            pipeline | beam.Create([1]) | "Refuse it" >> beam.Map(_refuse)
+    found = find_data_error(caught.value)
+    assert isinstance(found, DataError)
+    assert str(found) == "clicks.csv, row 3: no such column 'item'"
+
+
+def test_cause_is_found_through_the_chain() -> None:
+    try:
+        try:
+            raise DataError("x.csv is empty")
+        except DataError as error:
+            raise RuntimeError("component failed") from error
+    except RuntimeError as error:
+        assert str(find_data_error(error)) == "x.csv is empty"
+
+
+def test_other_errors_are_left_alone() -> None:
+    assert find_data_error(RuntimeError("disk full")) is None
+    assert find_data_error(KeyError("DataErrors")) is None
