@@ -63,9 +63,7 @@ def bundled_schema_path() -> str:
 
 def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     """The whole pipeline for a plan."""
-    example_gen = SessionExampleGen(
-        config_json=config.to_json(config.keep(plan.config, "data")), input_fingerprint=plan.input_fingerprint
-    )
+    example_gen = _example_gen(plan)
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     schema_gen = tfx.components.ImportSchemaGen(schema_file=plan.schema_path)
@@ -82,6 +80,20 @@ def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     if infra_validator:
         components.append(infra_validator)
     components.append(_pusher(plan, trainer, evaluator, infra_validator))
+    return _pipeline(plan, components)
+
+
+def create_schema_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
+    """ExampleGen, StatisticsGen and SchemaGen: what a new log looks like, for whoever curates the schema."""
+    example_gen = _example_gen(plan)
+    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+    schema_gen = tfx.components.SchemaGen(
+        statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False, exclude_splits=[contract.TEST]
+    )
+    return _pipeline(plan, [example_gen, statistics_gen, schema_gen])
+
+
+def _pipeline(plan: Plan, components: list[Any]) -> tfx.dsl.Pipeline:
     return tfx.dsl.Pipeline(
         pipeline_name=plan.config.pipeline_name,
         pipeline_root=plan.pipeline_root,
@@ -89,6 +101,13 @@ def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
         enable_cache=plan.cached,
         metadata_connection_config=_metadata(plan),
         beam_pipeline_args=list(plan.beam_arguments),
+    )
+
+
+def _example_gen(plan: Plan) -> Any:
+    """Reads the clicks, groups them into sessions, splits them by time."""
+    return SessionExampleGen(
+        config_json=config.to_json(config.keep(plan.config, "data")), input_fingerprint=plan.input_fingerprint
     )
 
 

@@ -90,6 +90,20 @@ def run(effective: Config, folder: Path) -> dict[str, Any]:
     return metrics
 
 
+def infer_schema(effective: Config, folder: Path) -> str:
+    """Runs the pipeline as far as SchemaGen; returns the inferred schema as a text proto.
+
+    Raises:
+        ConfigError, DataError: wrong settings or input.
+    """
+    root = Root(folder.resolve())
+    root.path.mkdir(parents=True, exist_ok=True)
+    with _only_run_in(root), _run_log(root):
+        _execute(definition.create_schema_pipeline(_plan(effective, root)))
+        nodes = lineage.latest_run(str(root.metadata))
+    return (Path(nodes["SchemaGen"].outputs["schema"].uri) / "schema.pbtxt").read_text(encoding="utf-8")
+
+
 def _plan(effective: Config, root: Root) -> definition.Plan:
     base = root.serving(effective.serving.model_name)
     return definition.Plan(
