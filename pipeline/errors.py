@@ -47,17 +47,20 @@ class NotBlessedError(NextclickError):
 def find_data_error(error: BaseException) -> DataError | None:
     """The DataError that another exception was raised from, or that its text quotes; None where there is none.
 
-    Beam reports what a worker raised as the text of a traceback, so the type is lost on the way. A traceback's line
-    reads `...errors.DataError: the sentence [while running 'Step']`.
+    Beam adds the step to the message of what a worker raised ("the sentence [while running 'Step']"), and a worker in
+    another process reports no more than the text of a traceback; both are undone here.
     """
     for link in _chain(error):
         if isinstance(link, DataError):
-            return link
+            return DataError(_BEAM_STEP.sub("", str(link)))
     for link in _chain(error):
-        quoted = re.findall(r"^.*\bDataError: (.+?)(?: \[while running '[^\n]*)?$", str(link), re.MULTILINE)
+        quoted = re.findall(r"^.*\bDataError: (.+)$", str(link), re.MULTILINE)
         if quoted:
-            return DataError(quoted[-1])
+            return DataError(_BEAM_STEP.sub("", quoted[-1]))
     return None
+
+
+_BEAM_STEP = re.compile(r" \[while running '[^\n]*$")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -23,6 +23,15 @@ def test_sentence_survives_a_beam_worker() -> None:
     assert str(found) == "clicks.csv, row 3: no such column 'item'"
 
 
+def test_sentence_survives_as_text_of_a_traceback() -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "ingest.py", line 5, in process\n'
+        "nextclick.pipeline.errors.DataError: a.csv is empty [while running 'Read-ptransform-12']\n"
+    )
+    assert str(find_data_error(RuntimeError(text))) == "a.csv is empty"
+
+
 def test_cause_is_found_through_the_chain() -> None:
     try:
         try:
