@@ -76,6 +76,7 @@ class ModelConfig:
     tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
     normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
     temperature: float = setting(12.0, "scores are cosine times this, where normalize is on", minimum=0.01)
+    output_bias: bool = setting(False, "each item's score has a trained constant of its own")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,11 @@ class TrainingConfig:
     optimizer: str = setting("adam", "the optimiser", choices=("adam", "nadam", "adamw", "adagrad", "sgd"))
     loss: str = setting("auto", "auto: full softmax for small catalogues, sampled above", choices=("auto", "softmax", "sampled_softmax"))
     negatives: int = setting(2048, "shared negatives of a step of sampled_softmax", minimum=1)
+    sampling_power: float = setting(
+        0.5, "negatives are drawn by popularity to this power; 0: all items alike", minimum=0, maximum=1
+    )
+    momentum: float = setting(0.0, "of the sgd optimiser", minimum=0, maximum=0.999)
+    weight_decay: float = setting(0.01, "of the adamw optimiser, times the learning rate at each step", minimum=0)
     label_smoothing: float = setting(0.0, "share of the target's mass given to all items", minimum=0, maximum=0.99)
     clip_norm: float = setting(5.0, "global norm that gradients are clipped to; 0: off", minimum=0)
     patience: int = setting(2, "epochs without a better validation MRR@20 after which training stops", minimum=1)

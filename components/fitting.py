@@ -1,0 +1,179 @@
+"""Fits a recommender to sessions: no TFX, no files; the Trainer, benchmarks and experiments call `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tf_keras
+
+from nextclick.components import batches
+from nextclick.components.dataset import Split
+from nextclick.components.model import Recommender, build_model
+from nextclick.components.steps import TrainingSteps
+from nextclick.components.validation import Judge
+from nextclick.pipeline.config import Config
+
+Report = Callable[[str], None]
+_SECONDS_BETWEEN_REPORTS = 5.0
+_FIRST_CHUNK = 5  # batches
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One line of the history; the validation figures are NaN where nothing was validated on.
+
+    Attributes:
+      epoch: from 1.
+      loss: mean over the epoch's events.
+      recall, mrr: at 20, on validation.
+      seconds: of training and validation.
+      training_seconds: of training alone.
+      events: pairs of input and target trained on.
+    """
+
+    epoch: int
+    loss: float
+    recall: float
+    mrr: float
+    seconds: float
+    training_seconds: float
+    events: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What a training gives.
+
+    Attributes:
+      model: with the weights of its best epoch.
+      best_epoch: the number of that epoch; 0: the model is untrained.
+      history: every epoch that was trained.
+      refit_history: epochs of the training on all data, where there was one; `model` is then of the last.
+    """
+
+    model: Recommender
+    best_epoch: int
+    history: list[Epoch]
+    refit_history: list[Epoch] = dataclasses.field(default_factory=list)
+
+
+def fit(config: Config, train: Split, validation: Split, items: int, *, report: Report | None = None) -> Fitted:
+    """Trains until validation MRR@20 stops rising, and returns the weights of the best epoch.
+
+    Args:
+      config: everything but the data; equal configurations and data give equal weights on equal machines.
+      train: sessions and windows; indices as `contract` numbers them.
+      validation: decides when to stop; with no sessions, all of `training.epochs` are trained.
+      items: size of the vocabulary.
+      report: receives a line of progress every few seconds; by default it goes to stderr.
+    """
+    report = report or _to_stderr
+    run = _Run(config, train, items, report)
+    judge = Judge(run.model, validation.sessions, config.features.lookback)
+    best = _Best(run.model)
+    history: list[Epoch] = []
+    for number in range(1, config.training.epochs + 1):
+        if run.exhausted or number - 1 - best.epoch >= config.training.patience:
+            break
+        history.append(_one_epoch(run, judge, number))
+        if best.offer(history[-1]):
+            best.keep(run.model, history[-1])
+    best.restore(run.model)
+    return Fitted(run.model, best.epoch, history)
+
+
+def fit_epochs(config: Config, train: Split, items: int, epochs: int, *, report: Report | None = None) -> Fitted:
+    """Trains for a given number of epochs, with nothing held out: the second half of `data.refit`."""
+    run = _Run(config, train, items, report or _to_stderr)
+    history = []
+    for number in range(1, epochs + 1):
+        if not run.exhausted:
+            history.append(_one_epoch(run, None, number))
+    return Fitted(run.model, len(history), history)
+
+
+class _Best:
+    """Weights of the best epoch so far."""
+
+    def __init__(self, model: Recommender) -> None:
+        self.epoch, self._mrr = 0, -1.0
+        self._weights = model.get_weights()
+
+    def offer(self, line: Epoch) -> bool:
+        """Whether an epoch is the best so far; without validation the latest is."""
+        return math.isnan(line.mrr) or line.mrr > self._mrr
+
+    def keep(self, model: Recommender, line: Epoch) -> None:
+        self.epoch, self._mrr, self._weights = line.epoch, line.mrr, model.get_weights()
+
+    def restore(self, model: Recommender) -> None:
+        model.set_weights(self._weights)
+
+
+class _Run:
+    """Everything that lives as long as one training."""
+
+    def __init__(self, config: Config, train: Split, items: int, report: Report) -> None:
+        tf_keras.utils.set_random_seed(config.seed % 2**32)
+        self.config, self.report = config, report
+        self.model = build_model(config, items)
+        self.buckets = batches.make_buckets(train.windows, config.training.batch_size)
+        self.steps = TrainingSteps(self.model, self.buckets, config.training, config.seed)
+        self.generator = np.random.default_rng(config.seed)
+        self.steps_left = math.inf if config.training.max_steps < 0 else config.training.max_steps
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing is left to do: no window to train on, or no step."""
+        return self.steps_left <= 0 or not self.buckets
+
+    def train_epoch(self, number: int) -> tuple[float, int]:
+        """Sum of losses, and events, of one pass over the training split."""
+        plan = batches.make_plan(self.buckets, self.config.training.batch_size, self.generator)
+        count = int(min(len(plan), self.steps_left))
+        self.steps_left -= count
+        loss, events, done, chunk = 0.0, 0, 0, _FIRST_CHUNK
+        start = last_report = time.monotonic()
+        while done < count:
+            stop = min(count, done + chunk)
+            part = self.steps.run(plan, done, stop)
+            loss, events, done = loss + part[0], events + part[1], stop
+            now = time.monotonic()
+            # Calls of about a second: rare enough to cost nothing, frequent enough to report and to interrupt.
+            chunk = max(1, int(done / max(now - start, 1e-3)))
+            if now - last_report > _SECONDS_BETWEEN_REPORTS:
+                last_report = now
+                self.report(
+                    f"epoch {number} of at most {self.config.training.epochs}: {done} of {count} steps, "
+                    f"loss {loss / max(events, 1):.4f}, {events / (now - start):,.0f} events/s"
+                )
+        return loss, events
+
+
+def _one_epoch(run: _Run, judge: Judge | None, number: int) -> Epoch:
+    start = time.monotonic()
+    loss, events = run.train_epoch(number)
+    trained = time.monotonic()
+    recall, mrr = judge() if judge else (math.nan, math.nan)
+    line = Epoch(
+        epoch=number,
+        loss=loss / max(events, 1),
+        recall=recall,
+        mrr=mrr,
+        seconds=time.monotonic() - start,
+        training_seconds=trained - start,
+        events=events,
+    )
+    validated = "" if math.isnan(mrr) else f", validation Recall@20 {recall:.4f}, MRR@20 {mrr:.4f}"
+    speed = events / max(line.training_seconds, 1e-9)
+    run.report(f"epoch {number}: loss {line.loss:.4f}{validated}, {speed:,.0f} events/s, {line.seconds:.1f} s")
+    return line
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

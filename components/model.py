@@ -1,0 +1,140 @@
+"""The recommender: item vectors, a GRU over the session, and the session's vector after each item.
+
+Sessions are padded at the right and the network looks back only, so padding needs no mask: read the vector at the
+session's last item. Scores are products of a session vector with the vectors of the vocabulary's items; padding
+and unknown items have no column there, hence are never recommended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from nextclick.components import contract
+from nextclick.components.gru import GatedRecurrent
+from nextclick.pipeline.config import Config, ModelConfig
+
+
+@tf_keras.utils.register_keras_serializable("nextclick")
+class Recommender(tf_keras.Model):
+    """GRU recommender (Hidasi et al. 2016, arXiv 1511.06939) with normalised vectors (Gupta et al. 2019, 1909.04276).
+
+    Args:
+      items: size of the vocabulary.
+      oov_buckets: out-of-vocabulary indices.
+      network: fields of `ModelConfig`.
+      use_gpu: train with cuDNN's kernels.
+    """
+
+    def __init__(
+        self, items: int, oov_buckets: int, network: dict[str, Any], *, use_gpu: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.items, self.oov_buckets, self.network, self.use_gpu = items, oov_buckets, dict(network), use_gpu
+        self.settings = ModelConfig(**network)
+        self.first_item = contract.FIRST_OOV_INDEX + oov_buckets
+        self.recurrent = [
+            GatedRecurrent(self.settings.hidden_units, use_gpu=use_gpu, name=f"recurrent_{number}")
+            for number in range(self.settings.layers)
+        ]
+        self.projection = None
+        if self.settings.hidden_units != self.settings.embedding_size:
+            self.projection = tf_keras.layers.Dense(self.settings.embedding_size, use_bias=False, name="projection")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every weight; the input's shape does not matter."""
+        width, units = self.settings.embedding_size, self.settings.hidden_units
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=[self.first_item + self.items, width],
+            initializer=_ItemInitializer(self.first_item),
+        )
+        if not self.settings.tied_embeddings:
+            self.output_embedding = self.add_weight(
+                name="output_embedding", shape=[self.items, width], initializer=_ItemInitializer(0)
+            )
+        if self.settings.output_bias:
+            self.output_bias = self.add_weight(name="output_bias", shape=[self.items], initializer="zeros")
+        for number, layer in enumerate(self.recurrent):
+            layer.build([None, None, units if number else width])
+        if self.projection is not None:
+            self.projection.build([None, units])
+        self.built = True
+
+    def call(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """The session's vector after each of its items.
+
+        Args:
+          item_indices: int [batch, time], 0 = padding at the right.
+          training: dropout is on.
+          seed: int32 [2], of the dropout; needed in training.
+
+        Returns: float32 [batch, time, embedding_size].
+        """
+        rate = self.settings.dropout if training else 0.0
+        states = tf.gather(self.embedding, tf.transpose(item_indices))  # [time, batch, embedding_size]
+        states = _dropout(states, rate, seed, 0)
+        for number, layer in enumerate(self.recurrent):
+            states = _dropout(layer(states, training=training), rate, seed, 1 + number)  # [time, batch, units]
+        if self.projection is not None:
+            states = self.projection(states)
+        if self.settings.normalize:
+            states = tf.math.l2_normalize(states, axis=-1, epsilon=1e-12) * self.settings.temperature
+        return tf.transpose(states, [1, 0, 2])
+
+    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+        """What session vectors are multiplied with: float32 [items, embedding_size].
+
+        Args:
+          items: int [n], places in the vocabulary; None: all of them, in order.
+        """
+        table, first = self.embedding, self.first_item
+        if not self.settings.tied_embeddings:
+            table, first = self.output_embedding, 0
+        vectors = table[first:] if items is None else tf.gather(table, items + first)
+        return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-12) if self.settings.normalize else vectors
+
+    def item_bias(self, items: tf.Tensor | None = None) -> tf.Tensor:
+        """What is added to each item's score: float32 [items]; `items` as in `item_vectors`."""
+        if not self.settings.output_bias:
+            return tf.zeros([self.items] if items is None else tf.shape(items))
+        return tf.convert_to_tensor(self.output_bias) if items is None else tf.gather(self.output_bias, items)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "items": self.items,
+            "oov_buckets": self.oov_buckets,
+            "network": self.network,
+            "use_gpu": self.use_gpu,
+        }
+
+
+def build_model(config: Config, items: int) -> Recommender:
+    """A recommender over `items` vocabulary entries with fresh weights."""
+    use_gpu = bool(tf.config.list_physical_devices("GPU"))
+    model = Recommender(items, config.features.oov_buckets, dataclasses.asdict(config.model), use_gpu=use_gpu)
+    model.build()
+    return model
+
+
+class _ItemInitializer(tf_keras.initializers.Initializer):
+    """Uniform rows of about unit length; the first ones, which stand for no known item, are zero."""
+
+    def __init__(self, zeros: int) -> None:
+        self.zeros = zeros
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        limit = (3.0 / shape[1]) ** 0.5
+        rows = tf.random.uniform([shape[0] - self.zeros, shape[1]], -limit, limit, dtype or tf.float32)
+        return tf.concat([tf.zeros([self.zeros, shape[1]], rows.dtype), rows], axis=0)
+
+
+def _dropout(values: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
+    if not rate:
+        return values
+    return tf.nn.experimental.stateless_dropout(values, rate, seed=seed + [place, 0])

@@ -1,0 +1,135 @@
+"""Every prefix of a session as one prediction: session vectors, ranks and recommendations, within bounded memory.
+
+A prediction looks at the newest `lookback` items, in evaluation exactly as in serving. One pass over the first
+`lookback` items of a session gives the vector after each of them; every later prefix is a row of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from nextclick.components import contract, features
+from nextclick.components.ranks import ranks
+from nextclick.components.scorer import Scorer
+
+# Rows that are encoded at a time; scores that are held at a time.
+_CHUNK_ROWS = 512
+_CHUNK_SCORES = 1 << 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Positions:
+    """One row for each prefix of each session that has a next item, session after session.
+
+    Attributes:
+      vectors: float32 [positions, embedding_size], session vector after the prefix.
+      known: bool [positions], whether the prefix, as far as it is looked at, has an item of the vocabulary.
+    """
+
+    vectors: tf.Tensor
+    known: tf.Tensor
+
+
+def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
+    """Positions of encoded sessions: int ragged [sessions, (items)], n - 1 positions for a session of n items."""
+    lookback = scorer.lookback
+    inputs = sessions[:, :-1]  # the last item is a target only
+    heads = inputs[:, :lookback]
+    head = _head_positions(scorer, heads)
+    windows = _late_windows(inputs, lookback)
+    tail = _tail_positions(scorer, windows.flat_values, lookback)
+    order = _interleaved(heads.row_lengths(), windows.row_lengths(), tf.shape(head.vectors, tf.int64)[0])
+    return Positions(
+        tf.gather(tf.concat([head.vectors, tail.vectors], 0), order),
+        tf.gather(tf.concat([head.known, tail.known], 0), order),
+    )
+
+
+def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any]:
+    """Rank of the next item after each prefix, and the items recommended there.
+
+    Args:
+      scorer: model and what is needed around it.
+      sessions: int ragged [sessions, (items)].
+      top: number of recommendations.
+
+    Returns:
+      int32 ragged [sessions, (positions)], UNKNOWN_TARGET_RANK where the next item is not in the vocabulary, and
+      int32 ragged [sessions, (positions), top], item indices, best first, filled up with padding where the
+      vocabulary has fewer than `top`.
+    """
+    positions = prefix_positions(scorer, sessions)
+    targets = sessions[:, 1:]
+    labels = tf.cast(targets.flat_values, tf.int32) - scorer.first_item  # negative: not in the vocabulary
+    found, recommended = _in_chunks(
+        lambda vectors, known, labels: _chunk_ranks(scorer, vectors, known, labels, top),
+        (positions.vectors, positions.known, labels),
+        max(1, _CHUNK_SCORES // scorer.items),
+        (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, top], tf.int32)),
+    )
+    return targets.with_values(found), targets.with_values(recommended)
+
+
+def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, labels: Any, top: int) -> tuple[tf.Tensor, tf.Tensor]:
+    scores = scorer.scores(vectors)  # [chunk, items]
+    found = ranks(tf.maximum(labels, 0), scores)
+    # Without a known item the vocabulary's order, which is by popularity, is what is recommended.
+    found = tf.where(known, found, labels + 1)
+    found = tf.where(labels < 0, contract.UNKNOWN_TARGET_RANK, found)
+    places, _ = scorer.recommend(scores, known, min(top, scorer.items))
+    recommended = tf.cast(places, tf.int32) + scorer.first_item
+    return found, tf.pad(recommended, [[0, 0], [0, top - min(top, scorer.items)]])
+
+
+def _head_positions(scorer: Scorer, heads: Any) -> Positions:
+    dense = features.to_dense(heads)
+    mask = tf.sequence_mask(heads.row_lengths(), tf.shape(dense)[1])
+    seen = tf.cumsum(tf.cast(dense >= scorer.first_item, tf.int32), axis=1) > 0
+    return Positions(tf.boolean_mask(scorer.encode(dense), mask), tf.boolean_mask(seen, mask))
+
+
+def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> Positions:
+    rows = tf.reshape(items, [-1, lookback])
+    vectors, known = _in_chunks(
+        lambda rows: (scorer.encode(rows)[:, -1], tf.reduce_any(rows >= scorer.first_item, axis=1)),
+        (rows,),
+        _CHUNK_ROWS,
+        (tf.TensorSpec([None, scorer.width], tf.float32), tf.TensorSpec([None], tf.bool)),
+    )
+    return Positions(vectors, known)
+
+
+def _late_windows(inputs: Any, lookback: int) -> Any:
+    """The newest `lookback` items of each prefix longer than that: ragged [sessions, (prefixes), lookback]."""
+    late = tf.maximum(inputs.row_lengths() - lookback, 0)  # [sessions] prefixes
+    offsets = tf.ragged.range(late)
+    first = offsets.flat_values + tf.gather(inputs.row_starts(), offsets.value_rowids()) + 1
+    places = first[:, None] + tf.range(lookback, dtype=first.dtype)
+    return offsets.with_values(tf.gather(inputs.flat_values, places))
+
+
+def _interleaved(heads: tf.Tensor, tails: tf.Tensor, first_tail: tf.Tensor) -> tf.Tensor:
+    """Places, in heads followed by tails, of session 0's head and tail, session 1's head and tail, …: int64."""
+    head_places = tf.RaggedTensor.from_row_lengths(tf.range(tf.reduce_sum(heads)), heads)
+    tail_places = tf.RaggedTensor.from_row_lengths(tf.range(tf.reduce_sum(tails)) + first_tail, tails)
+    return tf.concat([head_places, tail_places], axis=1).flat_values
+
+
+def _in_chunks(function: Any, inputs: tuple[tf.Tensor, ...], chunk: int, outputs: tuple[tf.TensorSpec, ...]) -> Any:
+    """`function` of the inputs' rows, `chunk` rows at a time, results one below the other."""
+    rows = tf.shape(inputs[0])[0]
+    chunks = (rows + chunk - 1) // chunk
+    arrays = tuple(tf.TensorArray(spec.dtype, chunks, infer_shape=False, element_shape=spec.shape) for spec in outputs)
+
+    def body(number: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
+        part = function(*(values[number * chunk : (number + 1) * chunk] for values in inputs))
+        return (number + 1, *(array.write(number, values) for array, values in zip(arrays, part)))
+
+    _, *arrays = tf.while_loop(lambda number, *_: number < chunks, body, (0, *arrays), parallel_iterations=1)
+    return tuple(
+        tf.cond(chunks > 0, array.concat, lambda spec=spec: tf.zeros([0, *spec.shape[1:]], spec.dtype))
+        for array, spec in zip(arrays, outputs)
+    )

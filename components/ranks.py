@@ -1,0 +1,25 @@
+"""The one rank function: where the target stands among all candidates, ties counted against us."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def ranks(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """1 + the number of other candidates whose score is greater than or equal to the target's.
+
+    With scores [[0.9, 0.5, 0.5]] the target 0 has rank 1, and the targets 1 and 2 have rank 3 each: a model that
+    scores everything alike ranks every target last.
+
+    Args:
+      labels: int [rows], column of the target.
+      scores: float [rows, candidates].
+
+    Returns: int32 [rows], from 1 to candidates.
+    Raises: tf.errors.InvalidArgumentError where a score is NaN or infinite: comparisons with NaN are false, so
+      that a broken model would count as a perfect one.
+    """
+    scores = tf.debugging.check_numerics(scores, "a score is NaN or infinite: no ranks can be computed")
+    target = tf.gather(scores, labels, axis=1, batch_dims=1)  # [rows]
+    # The target's own comparison is the 1.
+    return tf.reduce_sum(tf.cast(scores >= target[:, None], tf.int32), axis=1)

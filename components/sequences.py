@@ -1,0 +1,91 @@
+"""Rows of encoded items of different lengths, as two flat arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequences:
+    """Sessions or windows: row i is `values[splits[i]:splits[i + 1]]`.
+
+    Attributes:
+      values: int32 [events], item indices.
+      splits: int64 [rows + 1], ascending from 0.
+    """
+
+    values: npt.NDArray[np.int32]
+    splits: npt.NDArray[np.int64]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Items of each row, int64 [rows]."""
+        return np.diff(self.splits)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.splits) - 1
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Sequences:
+        """The given rows, in the given order."""
+        lengths = self.lengths[rows]
+        splits = _splits(lengths)
+        shift = np.repeat(self.splits[:-1][rows] - splits[:-1], lengths)
+        return Sequences(self.values[np.arange(splits[-1]) + shift], splits)
+
+    def padded(self, width: int) -> npt.NDArray[np.int32]:
+        """int32 [rows, width], filled up with 0 at the right; no row may be longer."""
+        dense = np.zeros((len(self), width), np.int32)
+        dense[np.arange(width) < self.lengths[:, None]] = self.values
+        return dense
+
+
+def from_lists(rows: Iterable[Sequence[int]]) -> Sequences:
+    """Sequences of plain lists of item indices."""
+    arrays = [np.asarray(row, np.int32) for row in rows]
+    return from_parts([(np.concatenate(arrays) if arrays else np.zeros(0), np.array([len(row) for row in arrays]))])
+
+
+def from_parts(parts: Iterable[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]]) -> Sequences:
+    """Sequences of parts of (values [events], lengths [rows]), one after the other."""
+    parts = list(parts)
+    values = np.concatenate([np.zeros(0, np.int32), *(values.astype(np.int32) for values, _ in parts)])
+    lengths = np.concatenate([np.zeros(0, np.int64), *(lengths.astype(np.int64) for _, lengths in parts)])
+    return Sequences(values, _splits(lengths))
+
+
+def concatenate(first: Sequences, second: Sequences) -> Sequences:
+    """The rows of both."""
+    return from_parts([(first.values, first.lengths), (second.values, second.lengths)])
+
+
+def in_stable_order(sequences: Sequences) -> Sequences:
+    """The rows in an order that depends on their content alone, not on the order in which they came.
+
+    Beam's shards and their order vary from run to run; whatever is shuffled from this order by a seed does not.
+    Rows are sorted by length, then by 128 bits of fingerprint: rows that compare equal are the same.
+    """
+    prints = (_fingerprints(sequences, 1), _fingerprints(sequences, 2))
+    return sequences.take(np.lexsort((*prints, sequences.lengths)))
+
+
+def _fingerprints(sequences: Sequences, salt: int) -> npt.NDArray[np.uint64]:
+    """uint64 [rows]: sum over a row of a mix (splitmix64) of item, place and salt."""
+    places = np.arange(len(sequences.values)) - np.repeat(sequences.splits[:-1], sequences.lengths)
+    mixed = sequences.values.astype(np.uint64) + (places.astype(np.uint64) << np.uint64(32))
+    with np.errstate(over="ignore"):
+        mixed = (mixed + np.uint64(salt)) * _MIX[0]
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX[1]
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX[2]
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed ^ (mixed >> np.uint64(31)))])
+        return sums[sequences.splits[1:]] - sums[sequences.splits[:-1]]
+
+
+def _splits(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

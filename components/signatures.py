@@ -1,0 +1,118 @@
+"""The serving functions of the SavedModel: raw ids, indices or serialised examples in; items or ranks out.
+
+All go through one encoding, `Scorer.encode`, and through the graph that Transform made of preprocessing_fn, which
+is inside the SavedModel with its vocabulary: nothing else is needed to serve it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from nextclick.components import contract, features
+from nextclick.components.positions import position_ranks
+from nextclick.components.scorer import Scorer
+
+
+class Signatures(tf.Module):
+    """The object that is saved.
+
+    Args:
+      scorer: the trained model.
+      transform: raw features by name → transformed features by name: `TFTransformOutput.transform_features_layer()`.
+      raw_item_ids: how Transform was given the raw item ids: sparse, or ragged.
+      vocabulary: item ids, in the vocabulary's order.
+      top_k: items that are answered at most; where the vocabulary has fewer, all of them.
+    """
+
+    def __init__(self, scorer: Scorer, transform: Any, raw_item_ids: Any, vocabulary: list[bytes], top_k: int) -> None:
+        super().__init__()
+        self.scorer, self.transform, self._raw_item_ids = scorer, transform, raw_item_ids
+        self.top_k = min(top_k, scorer.items)
+        self.item_ids = tf.Variable(vocabulary, dtype=tf.string, trainable=False, name="item_ids")
+
+    def functions(self) -> dict[str, Any]:
+        """The signatures by name, to be given to `tf.saved_model.save`."""
+        ids = tf.TensorSpec([None, None], tf.string, name=contract.INPUT_ITEM_IDS)
+        indices = tf.TensorSpec([None, None], tf.int64, name=contract.INPUT_ITEM_INDICES)
+        examples = tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)
+        return {
+            contract.SIGNATURE_SERVING: tf.function(self.predict_ids).get_concrete_function(ids),
+            contract.SIGNATURE_INDICES: tf.function(self.predict_indices).get_concrete_function(indices),
+            contract.SIGNATURE_EXAMPLES: tf.function(self.predict_examples).get_concrete_function(examples),
+            contract.SIGNATURE_EVALUATE: tf.function(self.evaluate).get_concrete_function(examples),
+        }
+
+    def predict_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Recommended ids of sessions: string [batch, length], padded with "" → string [batch, K], float32 scores."""
+        _check_request(tf.shape(item_ids)[0], tf.shape(item_ids)[1])
+        return self._predict_ids(features.to_ragged(item_ids))
+
+    def predict_indices(self, item_indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Recommended indices of encoded sessions: int64 [batch, length], 0 = padding → int64 [batch, K], scores."""
+        _check_request(tf.shape(item_indices)[0], tf.shape(item_indices)[1])
+        rows = self.scorer.first_item + self.scorer.items
+        tf.debugging.assert_less(item_indices, tf.constant(rows, tf.int64), f"an item index is not below {rows}")
+        tf.debugging.assert_non_negative(item_indices, "an item index is negative")
+        sessions = tf.ragged.boolean_mask(item_indices, item_indices > contract.PADDING_INDEX)
+        places, scores = self._recommend(sessions)
+        recommended = tf.cast(places, tf.int64) + self.scorer.first_item
+        return {contract.OUTPUT_ITEM_INDICES: recommended, contract.OUTPUT_SCORES: scores}
+
+    def predict_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Recommended ids of serialised raw tf.Examples, string [batch]."""
+        item_ids = _parse(examples)
+        _check_request(tf.shape(examples)[0], tf.reduce_max(tf.concat([item_ids.row_lengths(), [0]], axis=0)))
+        return self._predict_ids(item_ids)
+
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Ranks and recommendations at every position of raw sessions: `contract.SIGNATURE_EVALUATE`."""
+        sessions = self._encode_ids(_parse(examples))
+        ranks, top_ids = position_ranks(self.scorer, sessions, contract.TOP_IDS)
+        return {
+            contract.OUTPUT_RANKS: ranks.to_tensor(contract.NO_PREDICTION),
+            contract.OUTPUT_TOP_IDS: top_ids.to_tensor(contract.PADDING_INDEX, shape=[None, None, contract.TOP_IDS]),
+        }
+
+    def _predict_ids(self, item_ids: Any) -> dict[str, tf.Tensor]:
+        longest = tf.reduce_max(tf.concat([tf.strings.length(item_ids.flat_values), [0]], axis=0))
+        tf.debugging.assert_less_equal(
+            longest, contract.MAX_ITEM_ID_BYTES, f"an item id has more than {contract.MAX_ITEM_ID_BYTES} bytes"
+        )
+        places, scores = self._recommend(self._encode_ids(item_ids))
+        return {contract.OUTPUT_ITEM_IDS: tf.gather(self.item_ids, places), contract.OUTPUT_SCORES: scores}
+
+    def _encode_ids(self, item_ids: Any) -> Any:
+        """int64 ragged [sessions, (items)] of string ragged [sessions, (items)], by Transform's graph."""
+        raw = item_ids if self._raw_item_ids == "ragged" else item_ids.to_sparse()
+        return features.to_ragged(self.transform({contract.ITEM_IDS: raw})[contract.ITEM_INDICES])
+
+    def _recommend(self, sessions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Places in the vocabulary and scores, both [batch, K], best first, of int ragged [batch, (items)]."""
+        seen = features.newest(sessions, self.scorer.lookback)
+        dense = features.to_dense(seen)
+        last = tf.maximum(seen.row_lengths() - 1, 0)
+        vectors = tf.gather(self.scorer.encode(dense), last, axis=1, batch_dims=1)  # [batch, width]
+        known = tf.reduce_any(dense >= self.scorer.first_item, axis=1)
+        return self.scorer.recommend(self.scorer.scores(vectors), known, self.top_k)
+
+
+def _parse(examples: tf.Tensor) -> Any:
+    """Item ids of serialised raw tf.Examples: string ragged [batch, (items)]."""
+    parsed = tf.io.parse_example(examples, {contract.ITEM_IDS: tf.io.VarLenFeature(tf.string)})
+    return tf.RaggedTensor.from_sparse(parsed[contract.ITEM_IDS])
+
+
+def _check_request(sessions: tf.Tensor, items: tf.Tensor) -> None:
+    """Refuses requests whose answer would take the time or memory of many."""
+    tf.debugging.assert_less_equal(
+        sessions,
+        tf.constant(contract.MAX_REQUEST_BATCH, sessions.dtype),
+        f"a request has more than {contract.MAX_REQUEST_BATCH} sessions",
+    )
+    tf.debugging.assert_less_equal(
+        items,
+        tf.constant(contract.MAX_REQUEST_ITEMS, items.dtype),
+        f"a session has more than {contract.MAX_REQUEST_ITEMS} items",
+    )

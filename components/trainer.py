@@ -1,0 +1,144 @@
+"""`run_fn` of TFX's Trainer: transformed examples in; SavedModel, training.json and TensorBoard logs out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from nextclick.components import contract, dataset, fitting
+from nextclick.components.fitting import Fitted
+from nextclick.components.scorer import Scorer
+from nextclick.components.signatures import Signatures
+from nextclick.components.warmup import write_warmup
+from nextclick.pipeline import config as configuration
+from nextclick.pipeline.config import Config
+from nextclick.pipeline.errors import DataError
+
+TRAINING_FILE = "training.json"
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains and exports.
+
+    Args:
+      fn_args: TFX's FnArgs. Read are `custom_config["config"]` (JSON text of the configuration), `train_files` and
+        `eval_files` (transformed examples), `transform_output`, `serving_model_dir` and `model_run_dir`.
+
+    Raises: DataError where the training split has no item to learn.
+    """
+    config = configuration.from_json(fn_args.custom_config["config"])
+    start = time.monotonic()
+    set_threads(config.training.threads)
+    transform = tft.TFTransformOutput(fn_args.transform_output)
+    vocabulary = read_vocabulary(transform)
+    spec = transform.transformed_feature_spec()
+    train = dataset.read_split(fn_args.train_files, spec)
+    validation = dataset.read_split(fn_args.eval_files, spec)
+    fitted = fit(config, train, validation, len(vocabulary))
+    write_logs(fn_args.model_run_dir, fitted)
+    export(config, fitted, transform, vocabulary, fn_args.serving_model_dir)
+    write_summary(os.path.join(fn_args.model_run_dir, TRAINING_FILE), fitted, time.monotonic() - start)
+
+
+def fit(config: Config, train: dataset.Split, validation: dataset.Split, items: int) -> Fitted:
+    """Fits as the configuration says; with `data.refit` the model is trained again, on both splits."""
+    fitted = fitting.fit(config, train, validation, items)
+    if not config.data.refit or not fitted.best_epoch:
+        return fitted
+    print(f"refit on train and validation for {fitted.best_epoch} epochs", file=sys.stderr, flush=True)
+    again = fitting.fit_epochs(config, dataset.concatenate(train, validation), items, fitted.best_epoch)
+    return dataclasses.replace(fitted, model=again.model, refit_history=again.history)
+
+
+def read_vocabulary(transform: Any) -> list[bytes]:
+    """The item ids of the vocabulary, in order. Raises DataError where there is none."""
+    vocabulary = transform.vocabulary_by_name(contract.VOCABULARY_NAME)
+    if not vocabulary or transform.vocabulary_size_by_name(contract.VOCABULARY_NAME) < 1:
+        raise DataError(
+            "the training split has no item with features.min_item_support clicks: lower it, or give more data"
+        )
+    return list(vocabulary)
+
+
+def export(config: Config, fitted: Fitted, transform: Any, vocabulary: list[bytes], folder: str) -> None:
+    """Writes the SavedModel with its signatures and warm-up requests."""
+    layer = transform.transform_features_layer()
+    spec = transform.raw_feature_spec()[contract.ITEM_IDS]
+    kind = "ragged" if isinstance(spec, tf.io.RaggedFeature) else "sparse"
+    signatures = Signatures(
+        Scorer(fitted.model, config.features.lookback), layer, kind, vocabulary, config.serving.top_k
+    )
+    tf.saved_model.save(signatures, folder, signatures=signatures.functions())
+    write_warmup(folder, config.serving.model_name, vocabulary, fitted.model.first_item, config.features.lookback)
+
+
+def write_summary(path: str, fitted: Fitted, seconds: float) -> None:
+    """Writes training.json: what the report shows of the training."""
+    lines = fitted.history + fitted.refit_history
+    events = sum(line.events for line in lines)
+    training_seconds = sum(line.training_seconds for line in lines)
+    summary = {
+        "epochs": len(fitted.history),
+        "best_epoch": fitted.best_epoch,
+        "seconds": seconds,
+        "events": events,
+        "events_per_second": events / training_seconds if training_seconds else 0.0,
+        "parameters": int(fitted.model.count_params()),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "refit_epochs": len(fitted.refit_history),
+        "history": [_history_line(line) for line in fitted.history],
+    }
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(summary, indent=2))
+
+
+def write_logs(folder: str, fitted: Fitted) -> None:
+    """Writes the history for TensorBoard, a step an epoch."""
+    with tf.summary.create_file_writer(folder).as_default():
+        for line in fitted.history:
+            for name, value in _history_line(line).items():
+                if name != "epoch" and value is not None:
+                    tf.summary.scalar(name, value, step=line.epoch)
+
+
+def set_threads(threads: int) -> None:
+    """Limits TensorFlow's CPU threads; 0: no limit. Says so where TensorFlow is already running in this process."""
+    if not threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        print(
+            f"training.threads={threads} has no effect: TensorFlow already runs in this process",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+
+def _history_line(line: fitting.Epoch) -> Mapping[str, Any]:
+    """A line of training.json; JSON has no NaN, so what was not measured is null."""
+    return {
+        "epoch": line.epoch,
+        "loss": line.loss,
+        "validation_recall@20": None if math.isnan(line.recall) else line.recall,
+        "validation_mrr@20": None if math.isnan(line.mrr) else line.mrr,
+        "seconds": line.seconds,
+    }
