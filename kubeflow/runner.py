@@ -69,9 +69,7 @@ def _serving_base_path(config: Config) -> Any:
 
 def _check(config: Config, target: str, output: Path) -> None:
     if output.suffix not in _SUFFIXES[target]:
-        raise ConfigError(
-            f"--target {target} writes a {_SUFFIXES[target][0]} file, received --output {output}"
-        )
+        raise ConfigError(f"--target {target} writes a {_SUFFIXES[target][0]} file, received --output {output}")
     if config.serving.infra_validator != "off":
         raise ConfigError(
             "serving.infra_validator must be off for --target: TFX's InfraValidator does not compile for Kubeflow "

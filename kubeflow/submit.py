@@ -161,7 +161,9 @@ def _display_name(package: Path) -> str:
         try:
             return str(json.loads(package.read_text(encoding="utf-8"))["displayName"])
         except (ValueError, KeyError, UnicodeDecodeError):
-            raise ConfigError(f"{package} is not a compiled pipeline; nextclick compile --target vertex writes one") from None
+            raise ConfigError(
+                f"{package} is not a compiled pipeline; nextclick compile --target vertex writes one"
+            ) from None
     return package.stem
 
 

@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("nextclick: interrupted; the finished steps are kept, the same command goes on from there", file=sys.stderr)
+        print(
+            "nextclick: interrupted; the finished steps are kept, the same command goes on from there", file=sys.stderr
+        )
         return 1
 
 

@@ -60,9 +60,7 @@ def _node_id(store: metadata_store.MetadataStore, execution: mlmd.Execution) -> 
 
 
 def _node_run(store: metadata_store.MetadataStore, execution: mlmd.Execution) -> NodeRun:
-    events = [
-        event for event in store.get_events_by_execution_ids([execution.id]) if event.type in _OUTPUT_EVENTS
-    ]
+    events = [event for event in store.get_events_by_execution_ids([execution.id]) if event.type in _OUTPUT_EVENTS]
     artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([e.artifact_id for e in events])}
     cached = execution.last_known_state == mlmd.Execution.CACHED
     milliseconds = execution.last_update_time_since_epoch - execution.create_time_since_epoch

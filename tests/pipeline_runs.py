@@ -57,7 +57,9 @@ def nextclick(*arguments: str | Path, cwd: Path | None = None) -> Outcome:
 
 def environment() -> dict[str, str]:
     """The environment of a user who has set nothing."""
-    return {name: value for name, value in os.environ.items() if name not in ("TF_USE_LEGACY_KERAS", "TF_CPP_MIN_LOG_LEVEL")}
+    return {
+        name: value for name, value in os.environ.items() if name not in ("TF_USE_LEGACY_KERAS", "TF_CPP_MIN_LOG_LEVEL")
+    }
 
 
 def small_settings(**changes: object) -> list[str]:

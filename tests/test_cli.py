@@ -41,7 +41,13 @@ def test_help_does_not_import_tensorflow():
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(ConfigError("x"), 2), (DataError("x"), 2), (NotBlessedError("x"), 3), (ServingError("x"), 1), (NextclickError("x"), 1)],
+    [
+        (ConfigError("x"), 2),
+        (DataError("x"), 2),
+        (NotBlessedError("x"), 3),
+        (ServingError("x"), 1),
+        (NextclickError("x"), 1),
+    ],
 )
 def test_our_errors_become_one_line_and_their_exit_code(error, code, monkeypatch, capsys):
     from nextclick.pipeline.commands import run

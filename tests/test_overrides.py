@@ -8,7 +8,8 @@ from nextclick.pipeline.errors import ConfigError
 
 def test_set_parses_each_type():
     effective = overrides.load(
-        None, ["seed=7", "model.dropout=0.5", "training.warm_start=true", "data.event_types=view, cart", "data.format=plain"]
+        None,
+        ["seed=7", "model.dropout=0.5", "training.warm_start=true", "data.event_types=view, cart", "data.format=plain"],
     )
     assert (effective.seed, effective.model.dropout, effective.training.warm_start) == (7, 0.5, True)
     assert (effective.data.event_types, effective.data.format) == (("view", "cart"), "plain")

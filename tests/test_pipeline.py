@@ -59,7 +59,11 @@ def test_metrics_have_the_interface_s_keys(first):
         assert metrics["training"][name] >= 0
     for k in (1, 3, 5, 10, 20):
         for metric in ("recall", "mrr", "ndcg", "map"):
-            assert 0 <= metrics["evaluation"]["model"][f"{metric}@{k}"] <= metrics["evaluation"]["model"][f"{metric}@{k}/known"]
+            assert (
+                0
+                <= metrics["evaluation"]["model"][f"{metric}@{k}"]
+                <= metrics["evaluation"]["model"][f"{metric}@{k}/known"]
+            )
     assert {"popular", "last_viewed"} <= set(metrics["evaluation"]["baselines"])
     assert metrics["gate"]["blessed"] is True
     assert all({"name", "value", "threshold", "passed"} <= set(check) for check in metrics["gate"]["checks"])
@@ -110,7 +114,9 @@ def test_untrained_model_is_refused_and_not_pushed(clicks, first, tmp_path):
     assert metrics["pushed"] is None and metrics["gate"]["blessed"] is False
     assert any(not check["passed"] for check in metrics["gate"]["checks"])
     assert sorted((root / "serving" / "nextclick").iterdir()) == served_before
-    assert {"SessionExampleGen", "StatisticsGen", "Transform", "BaselineRanks"} <= set(metrics["run"]["cached_components"])
+    assert {"SessionExampleGen", "StatisticsGen", "Transform", "BaselineRanks"} <= set(
+        metrics["run"]["cached_components"]
+    )
     assert "Trainer" not in metrics["run"]["cached_components"]
 
 

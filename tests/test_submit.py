@@ -76,7 +76,16 @@ def test_what_is_missing_is_said_before_anything_is_sent(package, changes, sente
 
 
 def test_dry_run_prints_the_request(package, capsys):
-    command = ["submit", "--target", "kubeflow", str(package), "--host", "h", "--parameter", "serving_base_path=gs://b/m"]
+    command = [
+        "submit",
+        "--target",
+        "kubeflow",
+        str(package),
+        "--host",
+        "h",
+        "--parameter",
+        "serving_base_path=gs://b/m",
+    ]
     assert cli.main([*command, "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out)["arguments"]["arguments"] == {"serving_base_path": "gs://b/m"}
 

@@ -15,16 +15,25 @@ DEFAULT_ROOT = "nextclick-root"
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """`--root`."""
-    parser.add_argument("--root", metavar="DIR", default=DEFAULT_ROOT, help="folder of all that runs leave (%(default)s)")
+    parser.add_argument(
+        "--root", metavar="DIR", default=DEFAULT_ROOT, help="folder of all that runs leave (%(default)s)"
+    )
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """`--config`, `--set` and the options that are short for a setting."""
     parser.add_argument("--config", metavar="FILE.toml|PRESET", help="quick, default, accurate, gpu, or a TOML file")
     parser.add_argument(
-        "--set", metavar="section.key=value", action="append", default=[], dest="assignments", help="one setting; repeatable"
+        "--set",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        dest="assignments",
+        help="one setting; repeatable",
     )
-    parser.add_argument("--data", metavar="PATH", action="append", nargs="+", default=[], help="files, folders or globs")
+    parser.add_argument(
+        "--data", metavar="PATH", action="append", nargs="+", default=[], help="files, folders or globs"
+    )
     parser.add_argument("--test-data", metavar="PATH", help="the test split is exactly this log")
     parser.add_argument("--format", metavar="NAME", help="reader of the log; auto looks at the header")
     parser.add_argument("--beam-runner", metavar="NAME", help="direct, flink, spark or dataflow")

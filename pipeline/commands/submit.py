@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `nextclick submit`."""
     parser.add_argument("package", metavar="PIPELINE", type=Path, help="file written by nextclick compile")
     parser.add_argument("--target", choices=("kubeflow", "vertex"), required=True, help="where it will run")
-    parser.add_argument("--cron", default="", help="schedule of five fields, UTC; without it the pipeline runs once, now")
+    parser.add_argument(
+        "--cron", default="", help="schedule of five fields, UTC; without it the pipeline runs once, now"
+    )
     parser.add_argument("--pipeline-root", default="", metavar="URI", help="folder of the artifacts")
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="runtime parameter; repeatable"
