@@ -1,0 +1,67 @@
+"""Measure speed: ingest, train, evaluate or serve; prints machine, data, command, figures and a peer's figures.
+
+Example:
+  nextclick benchmark ingest --clicks 1000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import sys
+from types import ModuleType
+from typing import Any
+
+from nextclick.pipeline.commands import options
+
+# A part is a module of pipeline/benchmarks/ with `add_arguments(parser)` and `measure(args) -> dict`.
+PARTS: tuple[str, ...] = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One subcommand a part."""
+    parts = parser.add_subparsers(title="parts", metavar="PART", required=True)
+    for name in PARTS:
+        module = _part(name)
+        summary = (module.__doc__ or "").partition("\n")[0]
+        sub = parts.add_parser(name, help=summary, description=summary)
+        module.add_arguments(sub)
+        options.add_json(sub)
+        sub.set_defaults(part=name)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measures one part and prints it as a table."""
+    from nextclick.pipeline import timing
+
+    result = {
+        "command": shlex.join(["nextclick", *sys.argv[1:]]),
+        "machine": timing.machine(),
+        **_part(args.part).measure(args),
+    }
+    options.write_json(args.json, result)
+    for line in _lines(result):
+        print(line)
+    return 0
+
+
+def _part(name: str) -> ModuleType:
+    return importlib.import_module(f"nextclick.pipeline.benchmarks.{name}")
+
+
+def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
+    """A dictionary as indented lines, figures with thousands separators."""
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name:<32} {_text(value)}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.4g}"
