@@ -123,6 +123,13 @@ def lookback(metadata: Any) -> int | None:
     return dimensions[1].size if len(dimensions) == 2 and dimensions[1].size > 0 else None
 
 
+def padded_length(sessions: Sequence[Sequence[str]], lookback: int | None, default: int) -> int:
+    """Length that rows are padded and cut to: the look-back; where it is unknown, rows are cut nowhere."""
+    if lookback is not None:
+        return lookback
+    return max([default, *(len(session) for session in sessions)])
+
+
 def answers(response: Any, sessions: int, k: int, exclude: Sequence[str]) -> list[Answer]:
     """One answer a session: the response's items without the excluded ones, at most k.
 
@@ -137,7 +144,9 @@ def answers(response: Any, sessions: int, k: int, exclude: Sequence[str]) -> lis
     width = shape[1]
     ids, values = items.string_val, _floats(scores)
     if len(ids) != sessions * width or len(values) != sessions * width:
-        raise ServingError(f"received {len(ids)} item ids and {len(values)} scores, expected {sessions * width} of each")
+        raise ServingError(
+            f"received {len(ids)} item ids and {len(values)} scores, expected {sessions * width} of each"
+        )
     left_out = {_encode(item) for item in exclude} | {b""}
     found = []
     for row in range(sessions):

@@ -1,0 +1,170 @@
+"""The client of the recommender: typed answers over gRPC from TensorFlow Serving or the local server.
+
+    with Client("127.0.0.1:8500") as client:
+        answer = client.predict(["214536502", "214536500"], k=5, exclude=["214536502"])
+        print(answer.items, answer.scores, answer.model_version)
+
+One client holds one channel and is meant to be kept: make it once a process (after a fork, not before) and share it
+between threads. Every call has a deadline. UNAVAILABLE, and nothing else, is tried again until the deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from nextclick.pipeline.config import FeaturesConfig, ServingConfig
+from nextclick.pipeline.errors import ServingError
+from nextclick.serving import channel, messages, protos
+from nextclick.serving.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, Deadline, Tls
+from nextclick.serving.messages import DEFAULT_TOP_K, Answer, Target
+
+__all__ = ["Answer", "Client", "Tls"]
+
+
+class Asking:
+    """What the blocking and the asyncio client share: whom they ask, and the way between sessions and messages."""
+
+    def __init__(
+        self,
+        module: Any,
+        address: str,
+        target: Target,
+        timeout_seconds: float,
+        tls: Tls | None,
+        pad_to: int | None,
+    ) -> None:
+        self._address, self._target, self._timeout_seconds = address, target, timeout_seconds
+        self._pad_to = pad_to
+        self._lookback: tuple[int | None, int] | None = None  # look-back, and the model version that told it
+        self._channel = channel.open_channel(module, address, tls)
+        self._predictions = protos.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = protos.model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def _deadline(self, timeout_seconds: float | None) -> Deadline:
+        return Deadline(self._timeout_seconds if timeout_seconds is None else timeout_seconds)
+
+    def _request(self, sessions: Sequence[Sequence[str]], lookback: int | None) -> Any:
+        length = messages.padded_length(sessions, lookback, FeaturesConfig.lookback)
+        return messages.predict_request(sessions, self._target, length)
+
+    def _answers(self, response: Any, sessions: int, k: int, exclude: Sequence[str]) -> list[Answer]:
+        try:
+            found = messages.answers(response, sessions, k, exclude)
+        except ServingError as error:
+            raise ServingError(f"{self._address} gave a wrong answer for model {self._target.model}: {error}") from None
+        if self._lookback is not None and self._lookback[1] < found[0].model_version:
+            self._lookback = None  # a newer version may look further back: ask it before the next request
+        return found
+
+    def _failure(self, error: grpc.RpcError, deadline: Deadline) -> ServingError:
+        return channel.in_words(error, self._address, self._target, deadline.seconds)
+
+
+class Client(Asking):
+    """Asks one model at one address.
+
+    Args:
+        address: HOST:PORT; a name that resolves to several addresses gets the calls in turn.
+        model: name that the model is served under.
+        version, label: ask this version, or the version that has this label, and not the newest.
+        timeout_seconds: deadline of a call, tries and pauses included.
+        tls: connect by TLS, mutual TLS where it holds a certificate.
+        pad_to: length that sessions are cut and padded to; None: the look-back that the model tells.
+
+    Raises:
+        ConfigError: the address or a TLS file is wrong.
+        DataError: a request is beyond the limits of components/contract.py.
+        ServingError: the server could not be reached in time, or refused.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        model: str = ServingConfig.model_name,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        tls: Tls | None = None,
+        pad_to: int | None = None,
+    ) -> None:
+        super().__init__(grpc, address, Target(model, version, label), timeout_seconds, tls, pad_to)
+
+    def predict(
+        self,
+        items: Sequence[str],
+        *,
+        k: int = DEFAULT_TOP_K,
+        exclude: Sequence[str] = (),
+        timeout_seconds: float | None = None,
+    ) -> Answer:
+        """The k items that the model expects next after `items` (oldest first), none of them in `exclude`.
+
+        Fewer than k come back where the model's own list, less the excluded items, is shorter.
+        """
+        return self.predict_batch([items], k=k, exclude=exclude, timeout_seconds=timeout_seconds)[0]
+
+    def predict_batch(
+        self,
+        sessions: Sequence[Sequence[str]],
+        *,
+        k: int = DEFAULT_TOP_K,
+        exclude: Sequence[str] = (),
+        timeout_seconds: float | None = None,
+    ) -> list[Answer]:
+        """One answer a session, in one request."""
+        messages.check_limits(sessions, k, exclude)
+        deadline = self._deadline(timeout_seconds)
+        request = self._request(sessions, self._known_lookback(deadline))
+        response = self._call(self._predictions.Predict, request, deadline)
+        return self._answers(response, len(sessions), k, exclude)
+
+    def lookback(self, *, timeout_seconds: float | None = None) -> int | None:
+        """Newest items of a session that the model looks at, or None where it does not tell."""
+        deadline = self._deadline(timeout_seconds)
+        return self._ask_lookback(deadline)[0]
+
+    def versions(self, *, timeout_seconds: float | None = None) -> dict[int, str]:
+        """State of each version that the server knows: START, LOADING, AVAILABLE, UNLOADING or END."""
+        deadline = self._deadline(timeout_seconds)
+        response = self._call(self._models.GetModelStatus, messages.status_request(self._target), deadline)
+        states = protos.get_model_status_pb2.ModelVersionStatus.State
+        return {entry.version: states.Name(entry.state) for entry in response.model_version_status}
+
+    def close(self) -> None:
+        """Closes the channel; calls under way end with an error."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _known_lookback(self, deadline: Deadline) -> int | None:
+        if self._pad_to is not None:
+            return self._pad_to
+        if self._lookback is None:
+            self._lookback = self._ask_lookback(deadline)
+        return self._lookback[0]
+
+    def _ask_lookback(self, deadline: Deadline) -> tuple[int | None, int]:
+        metadata = self._call(self._predictions.GetModelMetadata, messages.metadata_request(self._target), deadline)
+        return messages.lookback(metadata), metadata.model_spec.version.value
+
+    def _call(self, method: Callable[..., Any], request: Any, deadline: Deadline) -> Any:
+        for pause in channel.pauses():
+            try:
+                return method(request, timeout=deadline.left())
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or deadline.left() <= pause:
+                    raise self._failure(error, deadline) from error
+            time.sleep(pause)
+        raise AssertionError("the pauses have no end")

@@ -1,0 +1,141 @@
+"""TensorFlow Serving's gRPC services over the models in memory: PredictionService and ModelService."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from nextclick.serving import calls, protos
+from nextclick.serving.calls import Array, Call
+from nextclick.serving.failures import RequestFailure, invalid
+from nextclick.serving.messages import SIGNATURE_METADATA
+from nextclick.serving.models import Models
+from nextclick.serving.servable import Servable
+
+# A status travels in an HTTP/2 header, which is limited.
+MAX_MESSAGE_LENGTH = 1000
+
+
+def answering(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Turns a RequestFailure of a handler into the status of its call."""
+
+    @functools.wraps(method)
+    async def answer(self: Any, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        try:
+            return await method(self, request, context)
+        except RequestFailure as failure:
+            await context.abort(failure.code, failure.message[:MAX_MESSAGE_LENGTH])
+
+    return answer
+
+
+class Runner:
+    """Runs each call by itself in a pool of threads, off the event loop."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+
+    async def run(self, servable: Servable, call: Call) -> list[Array]:
+        """One array for each output of the call."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, servable.run, call)
+
+    def close(self) -> None:
+        """Waits for the calls under way."""
+        self._pool.shutdown()
+
+
+class Predictor:
+    """PredictRequest → PredictResponse, for gRPC and whatever else brings requests."""
+
+    def __init__(self, models: Models, runner: Runner) -> None:
+        self._models = models
+        self._runner = runner
+
+    async def predict(self, request: Any) -> Any:
+        """Raises RequestFailure."""
+        with self._models.lease(request.model_spec) as servable:
+            call = calls.read(request, servable.signatures)
+            results = await self._runner.run(servable, call)
+            return calls.write(call, results, servable.model, servable.version)
+
+
+class PredictionService(protos.prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+    """tensorflow.serving.PredictionService."""
+
+    def __init__(self, models: Models, predictor: Predictor) -> None:
+        self._models = models
+        self._predictor = predictor
+
+    @answering
+    async def Predict(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """Runs a signature."""
+        return await self._predictor.predict(request)
+
+    @answering
+    async def GetModelMetadata(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """The signatures of a model."""
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != SIGNATURE_METADATA:
+                raise invalid(f"Metadata field {field} is not supported")
+        with self._models.lease(request.model_spec) as servable:
+            return metadata_response(servable)
+
+    @answering
+    async def Classify(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """Not offered: no signature of ours classifies."""
+        raise _not_offered("Classify")
+
+    @answering
+    async def Regress(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """Not offered: no signature of ours regresses."""
+        raise _not_offered("Regress")
+
+    @answering
+    async def MultiInference(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """Not offered: it is made of Classify and Regress."""
+        raise _not_offered("MultiInference")
+
+
+class ModelService(protos.model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+    """tensorflow.serving.ModelService."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    @answering
+    async def GetModelStatus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """State of the versions of a model."""
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        return self._models.status(request.model_spec)
+
+    @answering
+    async def HandleReloadConfigRequest(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """Not offered yet."""
+        raise _not_offered("HandleReloadConfigRequest")
+
+
+def metadata_response(servable: Servable) -> Any:
+    """GetModelMetadataResponse with all signatures of a version."""
+    response = protos.get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = servable.model
+    response.model_spec.version.value = servable.version
+    signatures = protos.get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in servable.signatures.items():
+        signatures.signature_def[name].CopyFrom(signature)
+    response.metadata[SIGNATURE_METADATA].Pack(signatures)
+    return response
+
+
+def _not_offered(method: str) -> RequestFailure:
+    return RequestFailure(grpc.StatusCode.UNIMPLEMENTED, f"the local server does not offer {method}: use Predict")
