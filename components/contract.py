@@ -71,8 +71,10 @@ TOP_IDS = 20
 # The metrics' cut-offs (INTERFACE: "metrics.json").
 CUTOFFS = (1, 3, 5, 10, 20)
 
-# The baselines, in the order of the report. Their ranks travel beside the raw features of the test split,
-# int64 [n - 1] each, under `baseline_ranks_feature(name)`.
+# What BaselineRanks adds to the raw features of the test split, int64 [n - 1] each: the next item of every prefix as
+# the candidate's Transform graph encodes it, and each baseline's ranks under `baseline_ranks_feature(name)`.
+TARGET_INDICES = "target_indices"
+# The baselines, in the order of the report.
 BASELINES = ("popular", "last_viewed", "item_to_item", "session_knn")
 
 # Lower and upper bound of each `session_length` bucket, both included; None: no upper bound.

@@ -88,7 +88,9 @@ class TrainingConfig:
     batch_size: int = setting(512, "events (predictions) of one step, about", minimum=1)
     learning_rate: float = setting(0.004, "of the optimiser", minimum=0)
     optimizer: str = setting("adam", "the optimiser", choices=("adam", "nadam", "adamw", "adagrad", "sgd"))
-    loss: str = setting("auto", "auto: full softmax for small catalogues, sampled above", choices=("auto", "softmax", "sampled_softmax"))
+    loss: str = setting(
+        "auto", "auto: full softmax for small catalogues, sampled above", choices=("auto", "softmax", "sampled_softmax")
+    )
     negatives: int = setting(2048, "shared negatives of a step of sampled_softmax", minimum=1)
     sampling_power: float = setting(
         0.5, "negatives are drawn by popularity to this power; 0: all items alike", minimum=0, maximum=1
@@ -117,7 +119,13 @@ class ServingConfig:
 class GateConfig:
     """What a model must reach to be pushed; every figure is of the test split's overall slice."""
 
-    enabled: bool = setting(True, "false: evaluate and report, push whatever came out")
+    enabled: bool = setting(True, "false: evaluate and report, push whatever came out; recorded as an override")
+    baselines: tuple[str, ...] = setting(("popular", "last_viewed"), "baselines that a model must beat")
+    compare_served: bool = setting(True, "false: forget the served model, where it cannot or must not be compared")
+    min_recall: float = setting(0.01, "Recall@20 that anything learnt must reach", minimum=0, maximum=1)
+    max_recall_at_1: float = setting(
+        0.95, "Recall@1 above which a model must have seen the answer", minimum=0, maximum=1
+    )
     min_recall_lift: float = setting(0.0, "Recall@20 above the best baseline's, at least", minimum=-1, maximum=1)
     min_mrr_lift: float = setting(0.0, "MRR@20 above the best baseline's, at least", minimum=-1, maximum=1)
     max_recall_drop: float = setting(0.005, "Recall@20 below the served model's, at most", minimum=0, maximum=1)
@@ -147,7 +155,9 @@ class Config:
     """Everything a run depends on besides its data and its code."""
 
     seed: int = setting(42, "of every random choice", minimum=0)
-    pipeline_name: str = setting("nextclick", "name of the pipeline in ML Metadata and Kubeflow", pattern=r"[a-z0-9][a-z0-9-]{0,127}")
+    pipeline_name: str = setting(
+        "nextclick", "name of the pipeline in ML Metadata and Kubeflow", pattern=r"[a-z0-9][a-z0-9-]{0,127}"
+    )
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)

@@ -1,0 +1,49 @@
+"""The simple recommenders that a model must beat, and where they are registered.
+
+Each is fitted on the training split and scored on the same predictions, by the same metric functions, as the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from nextclick.components.ranking import Places, Scorer, Scores, Sessions
+
+Fit = Callable[[Sessions, int], Scorer]
+
+
+class Popular:
+    """The most clicked items, whatever the session: no item has a reason of its own."""
+
+    def candidates(self, prefix: Places) -> tuple[Places, Scores]:
+        """No candidates: popularity decides."""
+        return np.empty(0, np.int32), np.empty(0)
+
+
+class LastViewed:
+    """The items of the session itself, the most recent first: people come back to what they saw."""
+
+    def candidates(self, prefix: Places) -> tuple[Places, Scores]:
+        """The distinct items of the prefix, scored by where they were clicked last."""
+        newest_first = prefix[::-1]
+        places, steps_back = np.unique(newest_first[newest_first >= 0], return_index=True)
+        return places, -steps_back
+
+
+def fit_popular(sessions: Sessions, items: int) -> Scorer:
+    """The popularity baseline; the clicks are counted by the caller, for every baseline alike."""
+    return Popular()
+
+
+def fit_last_viewed(sessions: Sessions, items: int) -> Scorer:
+    """The last viewed items; there is nothing to learn."""
+    return LastViewed()
+
+
+# Name → fit(sessions, number of items); in the order of the report (contract.BASELINES).
+REGISTRY: Mapping[str, Fit] = {
+    "popular": fit_popular,
+    "last_viewed": fit_last_viewed,
+}

@@ -1,0 +1,168 @@
+"""The executors of the pipeline's own TFX components (nodes.py): shells over plain functions.
+
+StrictExampleValidator  anomalies.py           an anomaly stops the run
+ServedModel             served.py              the model that is served now, as an artifact
+BaselineRanks           baseline_examples.py   the test split with the baselines' ranks
+GateEvaluator           tfma_metrics.py        TFMA, against the served model if there is one; blesses or refuses
+AtomicPusher            push.py                publishes a blessed model
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx import types
+from tfx.components.evaluator import constants as evaluator_constants
+from tfx.components.evaluator import executor as evaluator_executor
+from tfx.components.example_validator import executor as validator_executor
+from tfx.components.pusher import executor as pusher_executor
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, path_utils
+
+from nextclick.components import anomalies, baseline_examples, contract, push, served, tfma_metrics
+from nextclick.pipeline import config as configuration
+from nextclick.pipeline.errors import DataError, ServingError
+
+Artifacts = dict[str, list[types.Artifact]]
+
+
+class StrictExampleValidatorExecutor(validator_executor.Executor):
+    """ExampleValidator, whose anomalies are an error."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> Any:  # noqa: N802
+        """Raises DataError that names each feature with an anomaly."""
+        result = super().Do(input_dict, output_dict, exec_properties)
+        artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.ANOMALIES_KEY])
+        problem = anomalies.sentence(
+            {
+                split: _read_anomalies(artifact, split)
+                for split in artifact_utils.decode_split_names(artifact.split_names)
+            }
+        )
+        if problem:
+            raise DataError(problem)
+        return result
+
+
+def _read_anomalies(artifact: types.Artifact, split: str) -> anomalies_pb2.Anomalies:
+    path = io_utils.all_files_pattern(artifact_utils.get_split_uri([artifact], split))
+    found = anomalies_pb2.Anomalies()
+    for name in tf.io.gfile.glob(path):
+        with tf.io.gfile.GFile(name, "rb") as handle:
+            found.MergeFromString(handle.read())
+    return found
+
+
+class ServedModelExecutor(base_executor.BaseExecutor):
+    """Copies the served model; `served_version` is "" and the artifact holds no model where there is none."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """See the class."""
+        model = artifact_utils.get_single_instance(output_dict["model"])
+        version = served.copy_newest(exec_properties["serving_base_path"], path_utils.serving_model_dir(model.uri))
+        model.set_string_custom_property("served_version", version)
+
+
+class BaselineRanksExecutor(base_executor.BaseExecutor):
+    """Fits the baselines and writes the test split with their ranks."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """See `baseline_examples.write`."""
+        config = configuration.from_json(exec_properties["config_json"])
+        fitted_on = [contract.TRAIN, contract.VALIDATION] if config.data.refit else [contract.TRAIN]
+        raw, ranked = input_dict["raw_examples"], artifact_utils.get_single_instance(output_dict["examples"])
+        ranked.split_names = artifact_utils.encode_split_names([contract.TEST])
+        ranked.span = artifact_utils.get_single_instance(raw).span
+        baseline_examples.write(
+            [path for split in fitted_on for path in _split_files(raw, split)],
+            _split_files(raw, contract.TEST),
+            artifact_utils.get_single_uri(input_dict["transform_graph"]),
+            config,
+            split_folder=artifact_utils.get_split_uri([ranked], contract.TEST),
+            catalogue_path=_catalogue_path(ranked),
+        )
+
+
+def _split_files(examples: Sequence[types.Artifact], split: str) -> list[str]:
+    return sorted(
+        path
+        for uri in artifact_utils.get_split_uris(list(examples), split)
+        for path in tf.io.gfile.glob(io_utils.all_files_pattern(uri))
+    )
+
+
+def _catalogue_path(ranked: types.Artifact) -> str:
+    return f"{ranked.uri}/{baseline_examples.CATALOGUE_FILE}"
+
+
+class GateEvaluatorExecutor(evaluator_executor.Executor):
+    """Evaluator that compares with the served model where there is one."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """Raises ServingError where the served model cannot be evaluated as this version of nextclick does it."""
+        eval_config = json_format.Parse(exec_properties["eval_config"], tfma.EvalConfig())
+        inputs = {**input_dict}
+        if not _compares(eval_config, inputs):
+            inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
+        examples = artifact_utils.get_single_instance(inputs[standard_component_specs.EXAMPLES_KEY])
+        if tf.io.gfile.exists(_catalogue_path(examples)):
+            eval_config = tfma_metrics.with_catalogue(eval_config, _catalogue_path(examples))
+        properties = {**exec_properties, "eval_config": json_format.MessageToJson(eval_config)}
+        super().Do(inputs, output_dict, properties)
+        if not exec_properties["enabled"]:
+            _override(artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY]))
+
+
+def _compares(eval_config: tfma.EvalConfig, inputs: Mapping[str, list[types.Artifact]]) -> bool:
+    """Whether there is a served model to compare with."""
+    found = inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
+    if not found or not any(spec.is_baseline for spec in eval_config.model_specs):
+        return False
+    artifact = artifact_utils.get_single_instance(found)
+    path = path_utils.serving_model_dir(artifact.uri)
+    if not served.is_saved_model(path):
+        return False
+    if contract.SIGNATURE_EVALUATE not in served.signatures(path):
+        raise ServingError(
+            f"the served model, version {artifact.get_string_custom_property('served_version')}, has no signature "
+            f"{contract.SIGNATURE_EVALUATE} (another version of nextclick made it), so that the new one cannot be "
+            "compared with it: run once with --set gate.compare_served=false, or take it out of the serving folder"
+        )
+    return True
+
+
+def _override(blessing: types.Artifact) -> None:
+    """Blesses a model whatever TFMA said, and leaves a mark of it."""
+    blessing.set_int_custom_property("overridden", 1)
+    blessing.set_int_custom_property(
+        evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY, evaluator_constants.BLESSED_VALUE
+    )
+    refused = f"{blessing.uri}/{evaluator_constants.NOT_BLESSED_FILE_NAME}"
+    if tf.io.gfile.exists(refused):
+        tf.io.gfile.remove(refused)
+    io_utils.write_string_file(f"{blessing.uri}/{evaluator_constants.BLESSED_FILE_NAME}", "")
+
+
+class AtomicPusherExecutor(pusher_executor.Executor):
+    """Pusher whose new version appears at once, is the greatest, and is made only of a model not served already."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """See `push.push`."""
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        done = push.push(self.GetModelPath(input_dict), exec_properties["serving_base_path"], time.time())
+        if done.pushed:
+            self._MarkPushed(pushed, pushed_destination=done.path, pushed_version=done.version)
+        else:
+            self._MarkNotPushed(pushed)
+            pushed.set_string_custom_property("pushed_destination", done.path)
+            pushed.set_string_custom_property("already_served_version", done.version)

@@ -1,0 +1,184 @@
+"""Helpers of the tests of the gate: hand-made models and examples, and TFX executors run on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.json_format import MessageToJson
+from tfx.dsl.components.base import base_beam_executor, base_executor
+from tfx.types import artifact_utils, standard_artifacts
+
+from nextclick.components import baseline_examples, contract, executors, metrics
+from nextclick.pipeline import gate
+from nextclick.pipeline.config import Config
+
+BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
+PAD = contract.NO_PREDICTION
+
+
+class RecordedModel(tf.Module):
+    """A model whose evaluation signature answers the ranks that a feature of the example holds, whatever it learnt."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__()
+        self.feature = feature
+        self.weight = tf.Variable(1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, contract.INPUT_EXAMPLES)])
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, {self.feature: tf.io.RaggedFeature(tf.int64)})
+        ranks = tf.cast(parsed[self.feature].to_tensor(PAD), tf.int32)  # [batch, positions]
+        first = tf.range(2, 2 + contract.TOP_IDS)  # always the first items of the catalogue
+        return {
+            contract.OUTPUT_RANKS: ranks,
+            contract.OUTPUT_TOP_IDS: tf.where(ranks[:, :, None] != PAD, first, 0),
+        }
+
+
+def save_model(folder: Path, feature: str = "model_ranks", signature: str = contract.SIGNATURE_EVALUATE) -> Path:
+    """A SavedModel that answers `feature`."""
+    model = RecordedModel(feature)
+    tf.saved_model.save(model, str(folder), signatures={signature: model.evaluate})
+    return folder
+
+
+def example(session_id: str, items: list[str], **integers: list[int]) -> bytes:
+    """A raw tf.Example as ExampleGen writes it, with more integer features."""
+    features = {
+        contract.SESSION_ID: _bytes([session_id]),
+        contract.ITEM_IDS: _bytes(items),
+        contract.EVENT_TIMES_MS: _integers([1_700_000_000_000 + i for i in range(len(items))]),
+        contract.EVENT_TYPES: _bytes([contract.DEFAULT_EVENT_TYPE] * len(items)),
+        contract.SESSION_LENGTH: _bytes([contract.session_length_bucket(len(items))]),
+        **{name: _integers(values) for name, values in integers.items()},
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def ranked_artifact(folder: Path, *sessions: bytes) -> standard_artifacts.Examples:
+    """What BaselineRanks writes: the test split and the catalogue, of thirty items clicked once each."""
+    artifact = examples_artifact(folder, test=list(sessions))
+    catalogue = metrics.Catalogue(first_index=2, clicks=np.ones(30, np.int64))
+    baseline_examples.write_catalogue(catalogue, str(folder / baseline_examples.CATALOGUE_FILE))
+    return artifact
+
+
+def ranked(session_id: str, model: list[int], **ranks: list[int]) -> bytes:
+    """A test session with given ranks of the model, the served model (`served`) and the baselines."""
+    columns = {"model_ranks": model, "served_ranks": ranks.pop("served", model)}
+    for name in contract.BASELINES:
+        columns[contract.baseline_ranks_feature(name)] = ranks.pop(name, [21] * len(model))
+    assert not ranks, ranks
+    items = [f"item {i}" for i in range(len(model) + 1)]
+    return example(session_id, items, **columns, target_indices=list(range(2, 2 + len(model))))
+
+
+def _bytes(values: list[str]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
+
+
+def _integers(values: list[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def examples_artifact(folder: Path, **splits: list[bytes]) -> standard_artifacts.Examples:
+    """An Examples artifact with the given records in its splits."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder)
+    artifact.split_names = artifact_utils.encode_split_names(list(splits))
+    artifact.span = 0
+    for split, records in splits.items():
+        path = folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
+        path.parent.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for record in records:
+                writer.write(record)
+    return artifact
+
+
+def model_artifact(folder: Path, **kind: str) -> standard_artifacts.Model:
+    """A Model artifact with a recorded model inside; `kind` goes to `save_model`."""
+    artifact = standard_artifacts.Model()
+    artifact.uri = str(folder)
+    save_model(folder / "Format-Serving", **kind)
+    return artifact
+
+
+def artifact(kind: type, folder: Path) -> object:
+    """An empty artifact of a folder."""
+    found = kind()
+    found.uri = str(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def run_beam(executor: type, folder: Path, inputs: dict, outputs: dict, properties: dict) -> None:
+    """Runs a Beam executor as TFX does."""
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1"
+    )
+    executor(context).Do(_lists(inputs), _lists(outputs), properties)
+
+
+def run(executor: type, folder: Path, inputs: dict, outputs: dict, properties: dict) -> None:
+    """Runs a plain executor as TFX does."""
+    context = base_executor.BaseExecutor.Context(tmp_dir=str(folder / "tmp"), unique_id="1")
+    executor(context).Do(_lists(inputs), _lists(outputs), properties)
+
+
+def _lists(artifacts: dict) -> dict:
+    return {name: [value] for name, value in artifacts.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """GateEvaluator's outputs."""
+
+    evaluation: standard_artifacts.ModelEvaluation
+    blessing: standard_artifacts.ModelBlessing
+
+    @property
+    def properties(self) -> dict[str, object]:
+        """The blessing's, as pipeline.lineage reads them from ML Metadata."""
+        return {
+            name: getattr(value, value.WhichOneof("value"))
+            for name, value in self.blessing.mlmd_artifact.custom_properties.items()
+        }
+
+
+def judge(
+    folder: Path,
+    model: standard_artifacts.Model,
+    examples: standard_artifacts.Examples,
+    config: Config,
+    served: standard_artifacts.Model | None = None,
+) -> Judged:
+    """Runs GateEvaluator's executor."""
+    judged = Judged(
+        artifact(standard_artifacts.ModelEvaluation, folder / "evaluation"),
+        artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
+    )
+    inputs = {"model": model, "examples": examples}
+    if served is None:
+        served = artifact(standard_artifacts.Model, folder / "served")
+        served.set_string_custom_property("served_version", "")
+    run_beam(
+        executors.GateEvaluatorExecutor,
+        folder,
+        {**inputs, "baseline_model": served},
+        {"evaluation": judged.evaluation, "blessing": judged.blessing},
+        {
+            "eval_config": MessageToJson(gate.eval_config(config)),
+            "example_splits": json.dumps([contract.TEST]),
+            "enabled": int(config.gate.enabled),
+            "code_sha256": "",
+        },
+    )
+    return judged
