@@ -5,7 +5,7 @@ The packages are mapped one by one: bare top-level packages called `kubeflow` or
 
 from setuptools import setup
 
-FOLDERS = ["pipeline", "pipeline/commands", "components", "schema", "serving", "kubeflow"]
+FOLDERS = ["pipeline", "pipeline/commands", "pipeline/page", "components", "schema", "serving", "kubeflow"]
 
 setup(
     name="nextclick",
@@ -14,6 +14,10 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=["nextclick." + folder.replace("/", ".") for folder in FOLDERS],
     package_dir={"nextclick." + folder.replace("/", "."): folder for folder in FOLDERS},
-    package_data={"nextclick.pipeline": ["data/*"], "nextclick.schema": ["*.pbtxt", "*.md"]},
+    package_data={
+        "nextclick.pipeline": ["data/*"],
+        "nextclick.pipeline.page": ["*.css", "*.html", "*.js", "vendor/*"],
+        "nextclick.schema": ["*.pbtxt", "*.md"],
+    },
     entry_points={"console_scripts": ["nextclick=nextclick.pipeline.cli:main"]},
 )

@@ -6,6 +6,7 @@ No port, no driver program and no package is needed, only the browser.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -123,10 +124,8 @@ class Browser:
     def close(self) -> None:
         """Ends the browser."""
         self._session = ""
-        try:
+        with contextlib.suppress(EOFError, BrokenPipeError):
             self.call("Browser.close")
-        except (EOFError, BrokenPipeError):
-            pass
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

@@ -104,7 +104,7 @@ def figure(value: Any, show: Callable[[Any], str] = values.show_figure, tone: st
     """A cell with a number; a missing one is sorted below all others."""
     found = values.number(value)
     if found is None:
-        return Cell(values.NOT_AVAILABLE, float("-inf"), "muted")
+        return Cell(values.NO_FIGURE, float("-inf"), "muted")
     return Cell(show(found), found, tone)
 
 

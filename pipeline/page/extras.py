@@ -57,7 +57,7 @@ def _shares(entry: dict[str, Any], bins: list[str]) -> Chart:
         for split in ("train", "test")
     ]
     title = values.show_text(entry.get("feature"))
-    panel = {"title": "Share of the split", "format": "figure", "x": bins, "x_title": title, "series": series}
+    panel = {"title": "Share of the split", "x": bins, "x_title": title, "series": series}
     return Chart("lines", f"Drift of {title}", "The shares stand in the table below.", {"panels": [panel]})
 
 

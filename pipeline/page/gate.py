@@ -20,7 +20,8 @@ def section(metrics: Any) -> Section:
         blocks.append(_table(every))
     else:
         blocks.append(Note(f"The gate's checks are {values.NOT_AVAILABLE}.", "warning"))
-    lead = f"A model is pushed only when it passes every check; this one passed {passed} of {len(every)}."
+    lead = "A model is pushed only when it passes every check"
+    lead += f"; this one passed {passed} of {len(every)}." if every else "."
     return Section("gate", "The gate", lead, tuple(blocks))
 
 

@@ -80,7 +80,7 @@ def _chart(runs: Sequence[Any]) -> Chart:
         series = [{"name": "This model", "role": "model", "values": model, "outcomes": [tone(run) for run in runs]}]
         if not metric.startswith("coverage"):
             series.append({"name": "Best baseline", "role": "baseline", "values": [pair and pair[1] for pair in best]})
-        panels.append({"title": title, "format": "figure", "x": x, "x_title": "run", "series": series, "fit": True})
+        panels.append({"title": title, "x": x, "x_title": "run", "series": series, "fit": True})
     newest = values.show_figure(values.part(runs[-1], "evaluation", "model", rankers.RECALL))
     summary = f"{len(runs)} runs; the newest has Recall@20 {newest}."
     return Chart("lines", "Metrics by run, oldest first; ✗ marks a model that was refused", summary, {"panels": panels})

@@ -47,35 +47,30 @@ def _origins(metrics: Any) -> Table:
 
 
 def _times(metrics: Any) -> list[Block]:
-    seconds = {
-        name: values.number(value) for name, value in values.mapping(metrics, "run", "seconds_by_component").items()
-    }
-    known = {name: value for name, value in seconds.items() if value is not None}
-    if not known:
+    every = values.mapping(metrics, "run", "seconds_by_component")
+    seconds = {name: found for name, value in every.items() if (found := values.number(value)) is not None}
+    if not seconds:
         return [Note(f"Times by component are {values.NOT_AVAILABLE}.")]
-    whole = sum(known.values())
     bars = [
         {"label": name, "role": "neutral", "value": value, "text": values.show_seconds(value)}
-        for name, value in known.items()
+        for name, value in seconds.items()
     ]
-    slowest = max(known, key=lambda name: known[name])
-    summary = f"{slowest} took longest: {values.show_seconds(known[slowest])} of {values.show_seconds(whole)}."
-    rows = tuple(
-        (
-            Cell(name, place),
-            figure(value, values.show_seconds),
-            figure(value / whole if whole else None, values.show_percent),
-        )
-        for place, (name, value) in enumerate(known.items())
-    )
-    return [
-        Chart(
-            "bars", "Time by component", summary, {"panels": [{"title": "seconds", "format": "seconds", "bars": bars}]}
-        ),
-        Table(
-            "Time by component", (Column("Component"), Column("Time", True), Column("Share", True)), rows, folded=True
-        ),
-    ]
+    slowest = max(seconds, key=lambda name: seconds[name])
+    whole = values.show_seconds(sum(seconds.values()))
+    summary = f"{slowest} took longest: {values.show_seconds(seconds[slowest])} of {whole}."
+    picture = Chart("bars", "Time by component", summary, {"panels": [{"title": "seconds", "bars": bars}]})
+    return [picture, _time_table(seconds, values.entries(metrics, "run", "cached_components"))]
+
+
+def _time_table(seconds: dict[str, float], cached: list[Any]) -> Table:
+    whole = sum(seconds.values())
+    rows = []
+    for place, (name, value) in enumerate(seconds.items()):
+        share = figure(value / whole if whole else None, values.show_percent)
+        remark = "from the cache" if name in cached else ""
+        rows.append((Cell(name, place), figure(value, values.show_seconds), share, Cell(remark, remark)))
+    columns = (Column("Component"), Column("Time", True), Column("Share", True), Column("Remark"))
+    return Table("Time by component", columns, tuple(rows), folded=True)
 
 
 def _settings(metrics: Any) -> list[Block]:

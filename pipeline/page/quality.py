@@ -21,7 +21,8 @@ MEANINGS = (
     ("Coverage@20", "share of the catalogue that is recommended to anybody"),
     ("Novelty@20", "mean of -log2 of the recommended items' share of clicks: higher means less obvious"),
     ("Popularity lift@20", "how much more popular the recommended items are than the clicked ones; 1 is even"),
-    ("/known", "the mean over predictions whose next click is in the model's vocabulary"),
+    ("Invalid@20", "share of the recommended places that hold no item of the catalogue: must be 0"),
+    ("known", "the mean over predictions whose next click is in the model's vocabulary"),
 )
 
 
@@ -29,10 +30,14 @@ def section(metrics: Any) -> Section:
     """Is the model better than what costs nothing, and than what is served?"""
     scores = rankers.scores(metrics)
     predictions = values.part(metrics, "evaluation", "predictions")
+    many = (
+        "Each prediction"
+        if values.number(predictions) is None
+        else f"Each of {values.show_count(predictions)} predictions"
+    )
     lead = (
-        f"Each of {values.show_count(predictions)} predictions of the "
-        f"{values.show_text(values.part(metrics, 'evaluation', 'split'))} split is one click, foretold from the clicks "
-        "before it in its session, against every item of the catalogue. Ties count against the model."
+        f"{many} is one click of the test split, foretold from the clicks before it in its session, against every "
+        "item of the catalogue. Ties count against the model."
     )
     blocks: list[Block] = [_facts(metrics)]
     if "model" in scores:
@@ -64,7 +69,7 @@ def _facts(metrics: Any) -> Facts:
         values.number(evaluation.get(key)) for key in ("predictions", "predictions_with_known_target")
     )
     share = known / predictions if predictions and known is not None else None
-    served = "yes" if values.mapping(evaluation, "baseline_model") else f"{values.NOT_AVAILABLE}: none was served"
+    served = "yes" if rankers.served(metrics) else "no, none was served"
     return Facts(
         (
             ("Predictions", values.show_count(predictions)),
@@ -92,7 +97,7 @@ def _bars(metrics: Any, scores: dict[str, dict[str, Any]]) -> Chart:
                     "high": high,
                 }
             )
-        panels.append({"title": label(metric), "format": "figure", "bars": bars})
+        panels.append({"title": label(metric), "bars": bars})
     best = rankers.best_baseline(metrics, rankers.RECALL)
     against = f"; best baseline {values.ranker(best[0])} {values.show_figure(best[1])}" if best else ""
     summary = f"This model: {label(rankers.RECALL)} {values.show_figure(scores['model'].get(rankers.RECALL))}{against}."
@@ -151,7 +156,6 @@ def _cutoffs(scores: dict[str, dict[str, Any]]) -> Chart:
         panels.append(
             {
                 "title": f"{LABELS[family]}@K",
-                "format": "figure",
                 "x": [str(k) for k in contract.CUTOFFS],
                 "x_title": "K, length of the list",
                 "series": series,

@@ -14,14 +14,17 @@ MRR = f"mrr@{max(contract.CUTOFFS)}"
 def scores(metrics: Any) -> dict[str, dict[str, Any]]:
     """Metrics by ranker: "model", "served" where one was, then the baselines in the report's order."""
     found = {"model": values.mapping(metrics, "evaluation", "model")}
-    served = values.mapping(metrics, "evaluation", "baseline_model")
-    if served:
-        found["served"] = served
+    found["served"] = served(metrics)
     baselines = values.mapping(metrics, "evaluation", "baselines")
     known = [name for name in contract.BASELINES if name in baselines]
     for name in known + [name for name in baselines if name not in known]:
         found[name] = values.mapping(baselines, name)
     return {name: figures for name, figures in found.items() if figures}
+
+
+def served(metrics: Any) -> dict[str, Any]:
+    """Metrics of the model that was served before, on the same predictions; empty where none was."""
+    return values.mapping(metrics, "evaluation", "served") or values.mapping(metrics, "evaluation", "baseline_model")
 
 
 def best_baseline(metrics: Any, metric: str) -> tuple[str, float] | None:

@@ -104,14 +104,10 @@ def _headlines(metrics: Any) -> list[tuple[str, str, str]]:
         found.append(
             (quality.label(metric), values.show_figure(values.part(metrics, "evaluation", "model", metric)), remark)
         )
+    items = values.number(values.part(metrics, "data", "items"))
+    catalogue = "recommended to anybody" if items is None else f"of {values.show_count(items)} items"
     coverage = values.part(metrics, "evaluation", "model", "coverage@20")
-    found.append(
-        (
-            "Catalogue covered",
-            values.show_percent(coverage),
-            f"of {values.show_count(values.part(metrics, 'data', 'items'))} items",
-        )
-    )
+    found.append(("Catalogue covered", values.show_percent(coverage), catalogue))
     predictions = values.part(metrics, "evaluation", "predictions")
     found.append(("Predictions tested", values.show_count(predictions), "clicks of the test split"))
     return found

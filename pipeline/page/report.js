@@ -47,7 +47,7 @@
     const left = Math.min(longest, width * 0.42) + 8;
     const right = 16 + 7 * (d3.max(known, (bar) => bar.text.length) || 0);
     const top = part.reference_title ? 18 : 4;
-    const high = d3.max([part.reference, ...known.map((bar) => bar.high ?? bar.value)]) || 1;
+    const high = d3.max([part.reference, ...known.flatMap((bar) => [bar.high ?? bar.value, bar.rival])]) || 1;
     const x = d3.scaleLinear([0, high], [left, width - right]);
     labels.attr("x", left - 8).attr("y", (_, i) => top + i * row + 17).attr("text-anchor", "end");
     labels.each(function () { fit(d3.select(this), left - 8); });
@@ -58,6 +58,9 @@
       .append("title").text((bar) => `${bar.label}: ${bar.text}`);
     drawn.filter((bar) => bar.low !== undefined && bar.low !== null).append("path").attr("class", "whisker")
       .attr("d", (bar) => `M${x(bar.low)} 13H${x(bar.high)}M${x(bar.low)} 9v8M${x(bar.high)} 9v8`);
+    drawn.filter((bar) => bar.rival !== undefined && bar.rival !== null).append("rect").attr("class", "rival")
+      .attr("x", (bar) => x(bar.rival) - 2).attr("y", 1).attr("width", 4).attr("height", 24)
+      .append("title").text((bar) => `best baseline: ${figureText(bar.rival)}`);
     if (part.reference !== undefined && part.reference !== null) reference(svg, x(part.reference), top, part, row);
     drawn.append("text").attr("x", width - 2).attr("y", 17).attr("text-anchor", "end").text((bar) => bar.text);
     rows.filter((bar) => bar.value === null).append("text").attr("class", "quiet").attr("x", left).attr("y", 17).text("not available");

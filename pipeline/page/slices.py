@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nextclick.pipeline.page import rankers, values
+from nextclick.components import contract
+from nextclick.pipeline.page import quality, rankers, values
 from nextclick.pipeline.page.blocks import Block, Cell, Chart, Column, Note, Section, Table, figure
 
 # Below this many predictions the standard error of a share near one half is more than five points.
@@ -58,23 +59,42 @@ def _few(part: dict[str, Any]) -> bool:
 
 def _chart(metrics: Any, feature: str, parts: list[tuple[str, dict[str, Any]]]) -> Chart:
     panels = []
-    for metric, name in ((rankers.RECALL, "Recall@20"), (rankers.MRR, "MRR@20")):
-        bars = [
-            {
-                "label": value + (" *" if _few(part) else ""),
-                "role": "faint" if _few(part) else "model",
-                "value": values.number(values.part(part, "metrics", metric)),
-                "text": values.show_figure(values.part(part, "metrics", metric)),
-            }
-            for value, part in parts
-        ]
+    for metric in (rankers.RECALL, rankers.MRR):
         overall = values.number(values.part(metrics, "evaluation", "model", metric))
+        bars = [_bar(value, part, metric) for value, part in parts]
         panels.append(
-            {"title": name, "format": "figure", "bars": bars, "reference": overall, "reference_title": "overall"}
+            {
+                "title": quality.label(metric),
+                "bars": bars,
+                "reference": overall,
+                "reference_title": "overall",
+            }
         )
-    summary = _extremes(parts)
-    few = "; * few predictions" if any(_few(part) for _, part in parts) else ""
-    return Chart("bars", f"{title(feature)}: Recall@20 and MRR@20{few}", summary, {"panels": panels})
+    legend = (
+        "; the red mark is the best baseline"
+        if any(_best(part, rankers.RECALL) is not None for _, part in parts)
+        else ""
+    )
+    legend += "; * few predictions" if any(_few(part) for _, part in parts) else ""
+    return Chart("bars", f"{title(feature)}: Recall@20 and MRR@20{legend}", _extremes(parts), {"panels": panels})
+
+
+def _bar(value: str, part: dict[str, Any], metric: str) -> dict[str, Any]:
+    own = values.part(part, "metrics", metric)
+    return {
+        "label": value + (" *" if _few(part) else ""),
+        "role": "faint" if _few(part) else "model",
+        "value": values.number(own),
+        "text": values.show_figure(own),
+        "rival": _best(part, metric),
+    }
+
+
+def _best(part: dict[str, Any], metric: str) -> float | None:
+    """The best baseline's figure in a slice, which names it "popular/recall@20"."""
+    names = [f"{name}/{metric}" for name in contract.BASELINES]
+    found = [values.number(values.part(part, "metrics", name)) for name in names]
+    return max((figure for figure in found if figure is not None), default=None)
 
 
 def _extremes(parts: list[tuple[str, dict[str, Any]]]) -> str:
@@ -90,23 +110,18 @@ def _extremes(parts: list[tuple[str, dict[str, Any]]]) -> str:
 
 
 def _table(feature: str, parts: list[tuple[str, dict[str, Any]]]) -> Table:
-    columns = (
-        Column(title(feature)),
-        Column("Predictions", True),
-        Column("Recall@20", True),
-        Column("MRR@20", True),
-        Column("Recall@1", True),
-        Column("Remark"),
-    )
-    rows = []
-    for place, (value, part) in enumerate(parts):
-        tone = "muted" if _few(part) else ""
-        shown = [
-            figure(values.part(part, "metrics", metric), tone=tone)
-            for metric in (rankers.RECALL, rankers.MRR, "recall@1")
-        ]
-        remark = "few predictions" if _few(part) else ""
-        rows.append(
-            (Cell(value, place), figure(part.get("predictions"), values.show_count), *shown, Cell(remark, remark, tone))
-        )
-    return Table(f"Metrics by slice: {title(feature).lower()}", columns, tuple(rows))
+    columns = [Column(title(feature)), Column("Predictions", True)]
+    for metric in (rankers.RECALL, rankers.MRR):
+        columns += [Column(quality.label(metric), True), Column(f"Best baseline's {quality.label(metric)}", True)]
+    rows = tuple(_row(place, value, part) for place, (value, part) in enumerate(parts))
+    return Table(f"Metrics by slice: {title(feature).lower()}", (*columns, Column("Remark")), rows)
+
+
+def _row(place: int, value: str, part: dict[str, Any]) -> tuple[Cell, ...]:
+    tone = "muted" if _few(part) else ""
+    cells = [Cell(value, place), figure(part.get("predictions"), values.show_count)]
+    for metric in (rankers.RECALL, rankers.MRR):
+        own, best = values.part(part, "metrics", metric), _best(part, metric)
+        cells += [figure(own, tone=tone), figure(best, tone=tone)]
+    remark = "few predictions" if _few(part) else ""
+    return (*cells, Cell(remark, remark, tone))

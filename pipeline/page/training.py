@@ -57,7 +57,6 @@ def _chart(history: list[dict[str, Any]], best: float | None) -> Chart:
             panels.append(
                 {
                     "title": title,
-                    "format": "figure",
                     "x": [values.show_count(epoch) for epoch in epochs],
                     "x_title": "epoch",
                     "series": [{"name": title, "role": role, "values": line}],

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NOT_AVAILABLE = "not available"
+NO_FIGURE = "n/a"  # in a column of figures
 MINUS = "\N{MINUS SIGN}"
 RANKERS = {
     "model": "This model",

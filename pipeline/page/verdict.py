@@ -6,8 +6,6 @@ from typing import Any
 
 from nextclick.pipeline.page import rankers, values
 
-MAX_NAMED_CHECKS = 3
-
 
 def verdict(metrics: Any) -> str:
     """One sentence: pushed or not, why, and how good the model is."""
@@ -16,8 +14,7 @@ def verdict(metrics: Any) -> str:
     if blessed is None:
         return "The gate gave no verdict on this model, and nothing is known to have been pushed."
     if tone(metrics) == "overridden":
-        pushed = "nothing was pushed" if version is None else f"version {version} was pushed all the same"
-        return f"The gate was overridden: {_failures(metrics)}, and {pushed}."
+        return f"The gate was overridden: {_despite(metrics, version)}."
     if not blessed:
         return f"Refused, nothing was pushed: {_failures(metrics)}."
     return f"{_outcome(metrics, version)}: {_quality(metrics)}."
@@ -47,19 +44,25 @@ def reason(check: dict[str, Any]) -> str:
         return str(check["reason"])
     value, threshold = values.number(check.get("value")), values.number(check.get("threshold"))
     if value is None or threshold is None:
-        return "It was measured as good enough." if check.get("passed") else "It could not be measured."
+        return "Not measured: it does not apply to this run." if check.get("passed") else "It could not be measured."
+    passed = bool(check.get("passed"))
+    # Without the gate's word for it, the side of the threshold tells: a passed check is on the right one.
+    least = check["bound"] == "at least" if check.get("bound") else (value >= threshold) == passed
     shown, limit = values.show_figure(value), values.show_figure(threshold)
-    if check.get("passed"):
+    if least:
         return (
             f"{shown} reaches the least allowed, {limit}."
-            if value >= threshold
-            else f"{shown} stays below the most allowed, {limit}."
+            if passed
+            else f"{shown} is below the least allowed, {limit}."
         )
-    return (
-        f"{shown} is below the least allowed, {limit}."
-        if value <= threshold
-        else f"{shown} is above the most allowed, {limit}."
-    )
+    return f"{shown} is within the most allowed, {limit}." if passed else f"{shown} is above the most allowed, {limit}."
+
+
+def _despite(metrics: Any, version: Any) -> str:
+    failed = any(not check.get("passed") for check in checks(metrics))
+    if version is None:
+        return f"{_failures(metrics)}, and nothing was pushed"
+    return f"version {version} was pushed {'although' if failed else 'and'} {_failures(metrics)}"
 
 
 def _outcome(metrics: Any, version: Any) -> str:
@@ -75,10 +78,9 @@ def _failures(metrics: Any) -> str:
     failed = [check for check in every if not check.get("passed")]
     if not failed:
         return "every check passed" if every else "no check was made"
-    named = "; ".join(f"{check.get('name')}: {reason(check).rstrip('.')}" for check in failed[:MAX_NAMED_CHECKS])
-    more = "; …" if len(failed) > MAX_NAMED_CHECKS else ""
     verb = "check" if len(every) == 1 else "checks"
-    return f"{len(failed)} of {len(every)} {verb} failed ({named}{more})"
+    first = f"\u201c{values.show_text(failed[0].get('name'))}\u201d ({reason(failed[0]).rstrip('.')})"
+    return f"{len(failed)} of {len(every)} {verb} failed, {'first ' if len(failed) > 1 else ''}{first}"
 
 
 def _quality(metrics: Any) -> str:
