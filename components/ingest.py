@@ -1,0 +1,166 @@
+"""From the files of a log to TFRecord files of sessions: the Beam pipeline.
+
+    files ─► ReadLog ─► batches of clicks by shard ─► GroupByKey ─► WriteSessions ─► one file a shard and split
+                └─► rejected rows, tally ──────────────┘ (time range)     └─► tally ─► sum
+
+An element is a batch of clicks (Arrow, in its stream format), never a click. A shard holds all clicks of the sessions
+whose id hashes to it, and is worked on as a whole: its size bounds a worker's memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from nextclick.components import contract, counts, filters, readers, records, sessions, sharding
+from nextclick.components.counts import CLICKS_LOG, TEST_LOG, Tally
+from nextclick.components.dead_letter import DeadLetter
+from nextclick.components.inputs import InputFile
+from nextclick.components.rows import EVENT_TYPE, ITEM_ID, TIME_MS, Clicks
+from nextclick.pipeline.config import DataConfig
+
+_TALLY, _ITEMS = "tally", "items"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Where things go: folder of each split, of rejected rows, of unfinished files, and the file of the tally."""
+
+    splits: dict[str, str]
+    dead_letter: str
+    temporary: str
+    tally: str
+
+
+class Task(NamedTuple):
+    """One file to read: its place in the order of files and the log that it belongs to."""
+
+    number: int
+    log: str
+    file: InputFile
+
+
+def build(
+    root: beam.Pipeline, clicks: list[InputFile], tests: list[InputFile], *, data: DataConfig, outputs: Outputs
+) -> None:
+    """Adds all steps to a pipeline. When it has run, the splits, the dead letter and the tally are written."""
+    files = [(CLICKS_LOG, file) for file in clicks] + [(TEST_LOG, file) for file in tests]
+    shards = data.shards or sharding.shards_for((file.path, file.size_bytes) for _, file in files)
+    read = (
+        root
+        | "Files" >> beam.Create([Task(number, log, file) for number, (log, file) in enumerate(files)], reshuffle=False)
+        | "Spread" >> beam.Reshuffle()
+        | "ReadLog" >> beam.ParDo(ReadLog(data, shards, outputs)).with_outputs(_TALLY, main="batches")
+    )
+    read_tally = read[_TALLY] | "SumRead" >> beam.CombineGlobally(counts.merge)
+    written = (
+        read.batches
+        | "GroupByShard" >> beam.GroupByKey()
+        | "WriteSessions"
+        >> beam.ParDo(WriteSessions(data, shards, outputs), beam.pvalue.AsSingleton(read_tally)).with_outputs(
+            _ITEMS, main="tallies"
+        )
+    )
+    items = written[_ITEMS] | "TrainItems" >> beam.CombineGlobally(distinct_items)
+    (
+        (read_tally, written.tallies)
+        | "AllTallies" >> beam.Flatten()
+        | "SumAll" >> beam.CombineGlobally(counts.merge)
+        | "WriteTally" >> beam.ParDo(WriteTally(outputs.tally), beam.pvalue.AsSingleton(items))
+    )
+
+
+@beam.typehints.with_output_types(tuple[tuple[str, int], tuple[int, int, bytes]])
+class ReadLog(beam.DoFn):
+    """A `Task` → (shard, (file number, batch number, clicks)); rejected rows to the dead letter; a tally a file."""
+
+    def __init__(self, data: DataConfig, shards: int, outputs: Outputs) -> None:
+        self._data, self._shards, self._outputs = data, shards, outputs
+
+    def process(self, task: Task) -> Iterator[Any]:
+        """Reads one file."""
+        tally = Tally()
+        log = readers.open_log(task.file, self._data.format)
+        with DeadLetter(self._outputs.dead_letter, self._outputs.temporary, task.number, task.file) as dead_letter:
+            for number, found in enumerate(readers.read_clicks(log)):
+                dead_letter.add(found.rejects)
+                _count_read(tally, task, found)
+                wanted = _of_wanted_types(tally, found.batch, self._data.event_types)
+                if wanted.num_rows:
+                    times = pc.min_max(wanted.column(TIME_MS)).as_py()
+                    tally.cover("log", task.log, times["min"], times["max"])
+                    for shard, part in sharding.partition(wanted, self._shards):
+                        yield (task.log, shard), (task.number, number, sharding.to_bytes(part))
+        if not tally.total("rows_read"):
+            tally.warnings.append(f"{task.file.path} holds no rows but a header")
+        yield beam.pvalue.TaggedOutput(_TALLY, tally)
+
+
+class WriteSessions(beam.DoFn):
+    """(shard, its clicks) → one file for each split that has sessions in it; a tally; the distinct training items."""
+
+    def __init__(self, data: DataConfig, shards: int, outputs: Outputs) -> None:
+        self._data, self._shards, self._outputs = data, shards, outputs
+
+    def process(self, element: Any, read: Tally) -> Iterator[Any]:
+        """Writes one shard, given the tally of all that was read."""
+        (log, number), batches = element
+        tally = Tally()
+        parts = sorted(batches, key=lambda part: part[:2])  # the log's order
+        grouped = sessions.group([sharding.from_bytes(part) for _, _, part in parts])
+        found = filters.split_and_filter(grouped, log, self._data, read=read, tally=tally)
+        for split, kept in found.items():
+            name = f"data_tfrecord-{number:05d}-of-{self._shards:05d}.gz"
+            path = posixpath.join(self._outputs.splits[split], name)
+            records.write(path, records.to_examples(kept), self._outputs.temporary)
+            if split == contract.TRAIN:
+                items = sessions.column(kept.clicks, ITEM_ID).take(pa.array(kept.events)).unique()
+                yield beam.pvalue.TaggedOutput(_ITEMS, sharding.to_bytes(pa.record_batch([items], [ITEM_ID])))
+        yield tally
+
+
+class WriteTally(beam.DoFn):
+    """The tally of everything and the distinct training items → a file that the executor reads."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def process(self, tally: Tally, items: bytes) -> None:
+        """Writes it."""
+        tally.add("items", "", sharding.from_bytes(items).num_rows)
+        tf.io.gfile.makedirs(posixpath.dirname(self._path))
+        with tf.io.gfile.GFile(self._path, "w") as stream:
+            stream.write(counts.to_json(tally))
+
+
+def distinct_items(parts: Iterable[bytes]) -> bytes:
+    """The distinct items of several batches with a column of items, as such a batch."""
+    columns = [sharding.from_bytes(part).column(ITEM_ID) for part in parts]
+    items = pa.chunked_array(columns, pa.large_binary()).unique()
+    return sharding.to_bytes(pa.record_batch([items], [ITEM_ID]))
+
+
+def _count_read(tally: Tally, task: Task, found: Clicks) -> None:
+    tally.add("rows_read", "", found.batch.num_rows + len(found.rejects))
+    for reject in found.rejects:
+        tally.add("rows_rejected", reject.reason, 1)
+    if found.rejects:
+        first = min(found.rejects)
+        place = counts.FirstReject(task.number, first.row, task.file.path, first.reason)
+        tally.first_reject = min(place, tally.first_reject or place)
+
+
+def _of_wanted_types(tally: Tally, clicks: pa.RecordBatch, event_types: tuple[str, ...]) -> pa.RecordBatch:
+    if not event_types:
+        return clicks
+    wanted = pa.array([name.encode() for name in event_types], pa.large_binary())
+    kept = clicks.filter(pc.is_in(clicks.column(EVENT_TYPE), wanted))
+    tally.add("events_dropped", "unwanted_event_type", clicks.num_rows - kept.num_rows)
+    return kept

@@ -1,0 +1,172 @@
+"""Which files a run reads, and their bytes: folders and globs on any file system that Beam knows, gzip or not."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.resources
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from nextclick.pipeline.config import DataConfig
+from nextclick.pipeline.errors import DataError
+
+# What is taken from a folder; a file that is named or matched by a glob may be called anything.
+DATA_SUFFIXES = (".csv", ".tsv", ".dat", ".txt", ".jsonl", ".json", ".parquet")
+CHUNK_BYTES = 8 << 20
+_HEAD_BYTES = 64 << 10  # what looking at a file's header costs, however large the file
+_GZIP_MAGIC = b"\x1f\x8b"
+_FOREIGN_MAGICS = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"BZh", "a bzip2 file"),
+    (b"\x28\xb5\x2f\xfd", "a zstandard file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class InputFile:
+    """One file of a log; `name` is its path below the folder that all files of the log share."""
+
+    path: str
+    name: str
+    size_bytes: int
+
+
+class TruncatedInput(Exception):
+    """A compressed file ends early or is damaged from here on; whatever came before was readable."""
+
+
+def expand_inputs(paths: Iterable[str]) -> list[InputFile]:
+    """All files that paths, folders and globs stand for, sorted by path, each once.
+
+    Raises:
+        DataError: a path that does not exist, a folder without data files, a file system that is not installed.
+    """
+    sizes: dict[str, int] = {}
+    for path in paths:
+        sizes.update(_match(path))
+    names = _names_below_common_folder(sorted(sizes))
+    return [InputFile(path, name, sizes[path]) for path, name in names.items()]
+
+
+def find_inputs(data: DataConfig) -> tuple[list[InputFile], list[InputFile]]:
+    """The files of `data.paths` (empty: the bundled sample) without those of `data.test_path`, and the latter."""
+    tests = expand_inputs([data.test_path]) if data.test_path else []
+    paths = data.paths or (str(importlib.resources.files("nextclick.pipeline") / "data"),)
+    held_out = {file.path for file in tests}
+    clicks = [file for file in expand_inputs(paths) if file.path not in held_out]
+    if not clicks:
+        raise DataError(f"every file of {', '.join(paths)} is the test log {data.test_path}: name other training files")
+    return clicks, tests
+
+
+def fingerprint(files: Iterable[InputFile], tests: Iterable[InputFile]) -> str:
+    """Hex SHA-256 over name and content of every file; whatever changes the examples changes it."""
+    digest = hashlib.sha256()
+    for role, group in (("clicks", files), ("test", tests)):
+        for file in group:
+            digest.update(f"{role}\0{file.name}\0{file.size_bytes}\0".encode())
+            with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+                while data := stream.read(CHUNK_BYTES):
+                    digest.update(data)
+    return digest.hexdigest()
+
+
+def read_chunks(file: InputFile) -> Iterator[bytes]:
+    """The file's bytes, unzipped where its content is gzip, in pieces of at most `CHUNK_BYTES`.
+
+    Raises:
+        DataError: the file is empty, or of a kind that is not read here.
+        TruncatedInput: after the last readable piece of a damaged gzip file.
+    """
+    with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        first = stream.read(_HEAD_BYTES)
+        _refuse_foreign(file, first)
+        pieces = _pieces(first, stream)
+        yield from (_unzip(pieces) if first.startswith(_GZIP_MAGIC) else pieces)
+
+
+def _match(path: str) -> dict[str, int]:
+    """Path and size in bytes of every file that a path, a folder or a glob stands for."""
+    if os.path.isfile(path):  # before globbing: a file's name may hold brackets
+        return {path: os.path.getsize(path)}
+    found = {} if os.path.isdir(path) else _sizes(path)
+    if found:
+        return found
+    inside = _sizes(path.rstrip("/") + "/**")
+    found = {name: size for name, size in inside.items() if _is_data_file(name[len(path.rstrip("/")) :])}
+    if found:
+        return found
+    if inside or os.path.isdir(path):
+        raise DataError(
+            f"the folder {path} holds no data file: expected names that end in {', '.join(DATA_SUFFIXES)} or those with .gz"
+        )
+    raise DataError(f"there is no file, folder or match for {path}: check the path that --data or --test-data names")
+
+
+def _sizes(pattern: str) -> dict[str, int]:
+    try:
+        found = FileSystems.match([pattern])[0].metadata_list
+    except (BeamIOError, ValueError, ImportError) as error:
+        raise DataError(f"{pattern} cannot be listed: {_one_line(error)}") from error
+    return {entry.path: entry.size_in_bytes for entry in found}
+
+
+def _is_data_file(path_below_folder: str) -> bool:
+    parts = [part for part in path_below_folder.lower().split("/") if part]
+    hidden = any(part.startswith((".", "_")) for part in parts)
+    return not hidden and parts[-1].removesuffix(".gz").endswith(DATA_SUFFIXES)
+
+
+def _names_below_common_folder(paths: list[str]) -> dict[str, str]:
+    parts = [path.split("/") for path in paths]
+    shared = os.path.commonprefix([entry[:-1] for entry in parts])
+    return {path: "/".join(entry[len(shared) :]) for path, entry in zip(paths, parts)}
+
+
+def _refuse_foreign(file: InputFile, first: bytes) -> None:
+    if not first:
+        raise DataError(f"{file.path} is empty: expected a header and one row a click")
+    for magic, kind in _FOREIGN_MAGICS:
+        if first.startswith(magic):
+            raise DataError(f"{file.path} is {kind}: expected UTF-8 text, plain or gzip, so convert it first")
+    if file.path.lower().endswith(".gz") and not first.startswith(_GZIP_MAGIC):
+        raise DataError(f"{file.path} is called .gz but is not gzip: rename it or compress it")
+
+
+def _pieces(first: bytes, stream: Iterable[bytes]) -> Iterator[bytes]:
+    data = first
+    while data:
+        yield data
+        data = stream.read(CHUNK_BYTES)  # type: ignore[attr-defined]
+
+
+def _unzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Inflates gzip, members one after another as `cat a.gz b.gz` makes them; zeros after the end are padding."""
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    started = False  # within a member
+    try:
+        for piece in pieces:
+            while piece := piece if started else piece.lstrip(b"\0"):
+                started = True
+                if data := inflater.decompress(piece, CHUNK_BYTES):
+                    yield data
+                piece = inflater.unconsumed_tail
+                if inflater.eof:
+                    piece, started = inflater.unused_data, False
+                    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    except zlib.error as error:
+        raise TruncatedInput(str(error)) from error
+    if started:
+        raise TruncatedInput("the compressed data ends early")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,138 @@
+"""From rows as a file has them to clicks: what every reader shares.
+
+`Rows` are columns of one batch of a file, `Clicks` the same batch in the four columns that the rest of nextclick
+works on. No Python object is made for a row unless the row is rejected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nextclick.components import contract, timestamps
+
+Integers = npt.NDArray[np.int64]
+
+SESSION_ID, ITEM_ID, TIME_MS, EVENT_TYPE = "session_id", "item_id", "time_ms", "event_type"
+CLICKS = pa.schema(
+    [
+        (SESSION_ID, pa.large_binary()),
+        (ITEM_ID, pa.large_binary()),
+        (TIME_MS, pa.int64()),
+        (EVENT_TYPE, pa.large_binary()),
+    ]
+)
+MAX_TEXT_CHARACTERS = 1000
+
+
+class Reject(NamedTuple):
+    """A row that is no click: its number, why, and what it said (at most `MAX_TEXT_CHARACTERS` of it)."""
+
+    row: int
+    reason: str
+    text: str
+
+    @classmethod
+    def of(cls, row: int, reason: str, raw: bytes) -> Reject:
+        """A reject with the raw bytes as text; bytes that are not UTF-8 appear as \\x.. escapes."""
+        return cls(
+            row, reason, raw[: 4 * MAX_TEXT_CHARACTERS].decode("utf-8", "backslashreplace")[:MAX_TEXT_CHARACTERS]
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A batch of rows as a file has them.
+
+    Attributes:
+        columns: one Arrow array a wanted column; delimited files give large_string, never null.
+        numbers: int64 [rows], as a person counts: the header is row 1.
+        raw: the raw bytes of the row with that index.
+        rejects: rows of this batch that are not among the columns, since they could not be taken apart.
+    """
+
+    columns: Mapping[str, pa.Array]
+    numbers: Integers
+    raw: Callable[[int], bytes]
+    rejects: tuple[Reject, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Clicks:
+    """The clicks of a batch (a record batch of schema `CLICKS`, in the file's order) and its rejected rows."""
+
+    batch: pa.RecordBatch
+    rejects: tuple[Reject, ...]
+
+
+def accept(
+    rows: Rows,
+    session_id: pa.Array,
+    item_id: pa.Array,
+    *,
+    times_ms: Integers,
+    event_type: pa.Array | None = None,
+    row_of: Integers | None = None,
+) -> Clicks:
+    """Clicks out of columns; those with a missing or wrong value are rejected with the first reason that applies.
+
+    Args:
+        rows: where the columns come from.
+        session_id: text or binary [n], opaque.
+        item_id: text or binary [n], opaque.
+        times_ms: int64 [n], `timestamps.BAD` where there is no time.
+        event_type: text or binary [n]; empty, or None: "click".
+        row_of: int64 [n], index into `rows` of each click; None: one click a row.
+    """
+    item_bytes = _lengths(item_id)
+    checks = (
+        ("missing_session_id", _lengths(session_id) == 0),
+        ("missing_item_id", item_bytes == 0),
+        ("item_id_too_long", item_bytes > contract.MAX_ITEM_ID_BYTES),
+        ("bad_timestamp", times_ms == timestamps.BAD),
+        ("timestamp_out_of_range", ~timestamps.in_range(times_ms)),
+    )
+    reason = np.full(len(times_ms), -1, np.int8)
+    for code in reversed(range(len(checks))):
+        reason[checks[code][1]] = code
+    batch = pa.RecordBatch.from_arrays(
+        [_binary(session_id), _binary(item_id), pa.array(times_ms), _event_types(event_type, len(times_ms))],
+        schema=CLICKS,
+    )
+    bad = np.flatnonzero(reason >= 0)
+    if len(bad) == 0:
+        return Clicks(batch, rows.rejects)
+    sources = bad if row_of is None else row_of[bad]
+    rejects = [
+        Reject.of(int(rows.numbers[source]), checks[reason[index]][0], rows.raw(int(source)))
+        for index, source in zip(bad, sources)
+    ]
+    return Clicks(batch.filter(pa.array(reason < 0)), (*rows.rejects, *rejects))
+
+
+def constant(value: bytes, length: int) -> pa.Array:
+    """A large_binary array of equal values."""
+    return pa.array([value], pa.large_binary()).take(pa.array(np.zeros(length, np.int32)))
+
+
+def _event_types(event_type: pa.Array | None, length: int) -> pa.Array:
+    default = contract.DEFAULT_EVENT_TYPE.encode()
+    if event_type is None:
+        return constant(default, length)
+    missing = pa.array(_lengths(event_type) == 0)
+    return pc.if_else(missing, pa.scalar(default, pa.large_binary()), _binary(event_type))
+
+
+def _lengths(values: pa.Array) -> Integers:
+    lengths: Any = pc.binary_length(values).to_numpy(zero_copy_only=False)
+    return np.asarray(lengths, np.int64)
+
+
+def _binary(values: pa.Array) -> pa.Array:
+    return values.cast(pa.large_binary())

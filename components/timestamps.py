@@ -1,0 +1,103 @@
+"""Texts that say when, to milliseconds since the epoch, UTC; a column at a time.
+
+Understood: epoch seconds (`1396437466.94`), epoch milliseconds (`1396437466940`), ISO 8601 dates and date-times with
+or without a zone (`2019-10-01 00:00:00 UTC`, `2014-04-07T10:51:09.277Z`, `2016-05-09`); no zone means UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Integers = npt.NDArray[np.int64]
+
+# No time could be read.
+BAD = np.iinfo(np.int64).min
+# 1970 up to the end of 2099.
+END_MS = 4_102_444_800_000
+# A number from here on is milliseconds: as seconds it would be the year 5138, as milliseconds it is March 1973.
+FIRST_MILLISECONDS = 1e11
+_MAX_MAGNITUDE = 1e15  # beyond it a float64 does not hold milliseconds exactly, and no calendar reaches it
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"[T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
+_ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+
+
+def milliseconds(texts: pa.Array) -> Integers:
+    """Times of a text column, int64 [n]; `BAD` where a text is not a time.
+
+    The whole column is tried as each kind first, which is all that a clean log needs. Where kinds are mixed, or some
+    texts are no times, texts are sorted by their looks.
+    """
+    texts = texts.cast(pa.large_string())
+    for convert in _CONVERTERS.values():
+        try:
+            return convert(texts)
+        except pa.ArrowInvalid:
+            continue
+    return _each_by_its_looks(texts)
+
+
+def in_range(times_ms: Integers) -> npt.NDArray[np.bool_]:
+    """Whether each time is one that a click log may hold, bool [n]."""
+    return (times_ms >= 0) & (times_ms < END_MS)
+
+
+def _from_numbers(texts: pa.Array) -> Integers:
+    values = texts.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return from_epoch(values)
+
+
+def from_epoch(values: npt.NDArray[np.float64]) -> Integers:
+    """Seconds, or milliseconds from `FIRST_MILLISECONDS` on, to int64 milliseconds."""
+    known = np.abs(values) < _MAX_MAGNITUDE  # false for NaN too
+    values = np.where(known, values, 0.0)
+    scale = np.where(np.abs(values) < FIRST_MILLISECONDS, 1000.0, 1.0)
+    return np.where(known, np.rint(values * scale).astype(np.int64), BAD)
+
+
+def _from_zoned(texts: pa.Array) -> Integers:
+    return _to_milliseconds(pc.replace_substring(texts, " UTC", "Z").cast(pa.timestamp("us", "UTC")))
+
+
+def _from_local(texts: pa.Array) -> Integers:
+    return _to_milliseconds(texts.cast(pa.timestamp("us")))
+
+
+def _to_milliseconds(times: pa.Array) -> Integers:
+    microseconds = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return np.asarray(np.floor_divide(microseconds, 1000), np.int64)
+
+
+_CONVERTERS: dict[str, Callable[[pa.Array], Integers]] = {
+    r"^-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?$": _from_numbers,
+    rf"^{_DAY}{_CLOCK}{_ZONE}$": _from_zoned,
+    rf"^{_DAY}({_CLOCK})?$": _from_local,
+}
+
+
+def _each_by_its_looks(texts: pa.Array) -> Integers:
+    texts = pc.utf8_trim_whitespace(texts)
+    texts = pc.replace_substring_regex(texts, r" (UTC|Z)$", "Z")
+    texts = pc.replace_substring_regex(texts, r"^([0-9-]{10}.[0-9:]{8})[.,]([0-9]{1,6})[0-9]*", r"\1.\2")
+    times = np.full(len(texts), BAD)
+    for looks, convert in _CONVERTERS.items():
+        alike = pc.match_substring_regex(texts, looks)
+        times[alike.to_numpy(zero_copy_only=False)] = _where_possible(texts.filter(alike), convert)
+    return times
+
+
+def _where_possible(texts: pa.Array, convert: Callable[[pa.Array], Integers]) -> Integers:
+    """Converts what it can; halves the column until the texts that cannot be converted stand alone."""
+    try:
+        return convert(texts)
+    except pa.ArrowInvalid:
+        if len(texts) == 1:
+            return np.array([BAD])
+        half = len(texts) // 2
+        return np.concatenate([_where_possible(texts[:half], convert), _where_possible(texts[half:], convert)])
