@@ -9,13 +9,18 @@ from pathlib import Path
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
+import apache_beam as beam
 import numpy as np
 import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
 from google.protobuf.json_format import MessageToJson
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from nextclick.components import baseline_examples, contract, executors, metrics
+from nextclick.components.preprocessing import preprocessing_fn
+from nextclick.pipeline import config as configuration
 from nextclick.pipeline import gate
 from nextclick.pipeline.config import Config
 
@@ -60,6 +65,27 @@ def example(session_id: str, items: list[str], **integers: list[int]) -> bytes:
         **{name: _integers(values) for name, values in integers.items()},
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def transform_graph(folder: Path, sessions: list[list[str]], config: Config) -> standard_artifacts.TransformGraph:
+    """The graph that Transform makes of our preprocessing_fn and some training sessions."""
+    schema = schema_utils.schema_from_feature_spec({contract.ITEM_IDS: tf.io.VarLenFeature(tf.string)})
+    raw = dataset_metadata.DatasetMetadata(schema)
+    rows = [{contract.ITEM_IDS: [item.encode() for item in session]} for session in sessions]
+
+    def preprocess(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return preprocessing_fn(inputs, {"config": configuration.to_json(config)})
+
+    with (
+        beam.Pipeline(runner=BEAM[0].partition("=")[2]) as pipeline,
+        tft_beam.Context(temp_dir=str(folder / "tmp"), force_tf_compat_v1=False),
+    ):
+        function = (pipeline | beam.Create(rows), raw) | tft_beam.AnalyzeDataset(preprocess)
+        function | tft_beam.WriteTransformFn(str(folder))
+    metadata_io.write_metadata(raw, str(folder / "metadata"))
+    found = standard_artifacts.TransformGraph()
+    found.uri = str(folder)
+    return found
 
 
 def ranked_artifact(folder: Path, *sessions: bytes) -> standard_artifacts.Examples:
