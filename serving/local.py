@@ -9,7 +9,6 @@ For development, tests and small CPU nodes, where TensorFlow Serving itself is n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import logging
@@ -37,6 +36,7 @@ class LocalSettings:
 
     host: str = "127.0.0.1"
     port: int = 8500  # 0: any free one
+    rest_port: int | None = None  # 0: any free one; None: no REST
     poll_seconds: float = 1.0  # between two looks for new versions
     grace_seconds: float = 15.0  # that calls under way get when the server is told to stop
     run_threads: int = 2  # calls that run at once
@@ -72,7 +72,8 @@ async def _serve(config: Any, settings: LocalSettings) -> None:
     _check_loaded(models)
     await server.start()
     await _report_health(healthy, models)
-    announce({"server": "local", "grpc": f"{settings.host}:{port}", "models": models.names()}, settings.ready_file)
+    facts = {"server": "local", "grpc": f"{settings.host}:{port}", "rest": None, "models": models.names()}
+    announce(facts, settings.ready_file)
     watching = asyncio.ensure_future(_watch(models, healthy, settings.poll_seconds))
     await stop.wait()
     _log.info("stopping: calls under way have %g s", settings.grace_seconds)
