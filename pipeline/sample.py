@@ -66,6 +66,7 @@ class Click:
     event_type: str = "click"
 
     def row(self) -> str:
+        """The click as a line of the log."""
         return f"{self.session},{self.item},{self.timestamp},{self.event_type}"
 
 
@@ -85,10 +86,12 @@ class Catalogue:
         self._campaigns = [shuffled(range(self.items), rng)[: shop.campaign_items] for _ in weeks]
 
     def name(self, item: int) -> str:
+        """The id of an item: "lamp-01" is the first one."""
         category, position = divmod(item, self.size)
         return f"{CATEGORIES[category]}-{position + 1:02d}"
 
     def campaign(self, day: int) -> list[int]:
+        """The items that are advertised in that day's week."""
         return self._campaigns[day // 7]
 
     def category(self, day: int, rng: random.Random) -> int:
@@ -183,13 +186,19 @@ def bot_clicks(number: int, shop: Shop, catalogue: Catalogue, rng: random.Random
 
 
 def damaged(click: Click) -> list[str]:
-    """The click's row, damaged in each way: no session, no item, no time, a wrong time, a missing column."""
+    """The click's row, damaged in each way that the plain reader tells apart."""
+    row = click.row()
     return [
         dataclasses.replace(click, session="").row(),
         dataclasses.replace(click, item="").row(),
-        f"{click.session},{click.item},,{click.event_type}",
-        f"{click.session},{click.item},yesterday,{click.event_type}",
-        f"{click.session},{click.item}",
+        dataclasses.replace(click, item=257 * "x").row(),
+        row.replace(str(click.timestamp), "yesterday"),
+        row.replace(str(click.timestamp), "-1"),
+        row.rpartition(",")[0],
+        row.replace(",", ',"', 1),
+        row.replace("-", "\r", 1),
+        row.replace("-", "\0", 1),
+        row.replace("-", "\udcff", 1),  # not UTF-8, once written
     ]
 
 
@@ -217,7 +226,7 @@ def write(path: Path, shop: Shop) -> None:
     text = "\n".join([HEADER, *rows(shop), ""])
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=9, fileobj=raw, mtime=0) as packed:
-        packed.write(text.encode())
+        packed.write(text.encode(errors="surrogateescape"))
 
 
 def main() -> int:
