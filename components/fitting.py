@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tf_keras
 
-from nextclick.components import batches
+from nextclick.components.batches import make_plan
 from nextclick.components.dataset import Split
 from nextclick.components.model import Recommender, build_model
 from nextclick.components.steps import TrainingSteps
@@ -122,19 +122,19 @@ class _Run:
         tf_keras.utils.set_random_seed(config.seed % 2**32)
         self.config, self.report = config, report
         self.model = build_model(config, items)
-        self.buckets = batches.make_buckets(train.windows, config.training.batch_size)
-        self.steps = TrainingSteps(self.model, self.buckets, config.training, config.seed)
+        self.windows = train.windows
+        self.steps = TrainingSteps(self.model, self.windows, config.training, config.seed)
         self.generator = np.random.default_rng(config.seed)
         self.steps_left = math.inf if config.training.max_steps < 0 else config.training.max_steps
 
     @property
     def exhausted(self) -> bool:
         """Nothing is left to do: no window to train on, or no step."""
-        return self.steps_left <= 0 or not self.buckets
+        return self.steps_left <= 0 or not len(self.windows)
 
     def train_epoch(self, number: int) -> tuple[float, int]:
         """Sum of losses, and events, of one pass over the training split."""
-        plan = batches.make_plan(self.buckets, self.config.training.batch_size, self.generator)
+        plan = make_plan(self.windows, self.config.training.batch_size, self.generator)
         count = int(min(len(plan), self.steps_left))
         self.steps_left -= count
         loss, events, done, chunk = 0.0, 0, 0, _FIRST_CHUNK

@@ -1,19 +1,21 @@
-"""A GRU layer that is fast on both kinds of machine, over one set of weights.
+"""A GRU layer whose steps cost little, over the weights of a Keras layer.
 
-Without a GPU the recurrence is unrolled where the number of steps is known, short of which it is a loop; in both
-the input's share of the gates is one matrix product over all steps. With a GPU the Keras layer runs cuDNN's kernel
-(right padding, no mask, default activations, reset after the product, no recurrent dropout: nothing to keep it off).
+Most of a small GRU's time is the overhead of its many little operations, once forward and twice backward. Here the
+loop over the steps holds only what depends on the step before: everything else is done for all steps at once, and
+the gradient is written out, so that its loop, too, is one matrix product and a few elementwise operations a step.
+Neither loop is unrolled: one graph serves sessions of all lengths and is traced once.
+
+With a GPU the Keras layer runs cuDNN's kernel in training (right padding, no mask, default activations, reset after
+the product, no recurrent dropout: nothing keeps it off).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
-
-# Longer sequences are not unrolled: tracing takes 30 ms a step.
-_MOST_UNROLLED_STEPS = 64
 
 
 @tf_keras.utils.register_keras_serializable("nextclick")
@@ -42,47 +44,94 @@ class GatedRecurrent(tf_keras.layers.Layer):
             return self.layer(inputs)
         cell = self.layer.cell
         gates = tf.tensordot(inputs, cell.kernel, 1) + cell.bias[0]  # [time, batch, 3 units]
-        step = _step_function(tf.convert_to_tensor(cell.recurrent_kernel), cell.bias[1])
-        state = tf.zeros([tf.shape(inputs)[1], self.units], inputs.dtype)
-        steps = inputs.shape[0]
-        if steps is not None and steps <= _MOST_UNROLLED_STEPS:
-            return _unrolled(step, gates, state)
-        return _looped(step, gates, state)
+        return gru_states(gates, tf.convert_to_tensor(cell.recurrent_kernel), cell.bias[1])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "units": self.units, "use_gpu": self.use_gpu}
 
 
-def _step_function(kernel: tf.Tensor, bias: tf.Tensor) -> Any:
-    """(gates of the input [batch, 3 units], state [batch, units]) → next state; gates: update, reset, candidate."""
-    units = kernel.shape[0]
+def gru_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """States after each step; differentiable by all three arguments.
 
-    def step(gates: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-        recurrent = tf.nn.bias_add(tf.matmul(state, kernel), bias)  # [batch, 3 units]
-        opened = tf.sigmoid(gates[:, : 2 * units] + recurrent[:, : 2 * units])
-        update, reset = opened[:, :units], opened[:, units:]
-        candidate = tf.tanh(gates[:, 2 * units :] + reset * recurrent[:, 2 * units :])
-        return candidate + update * (state - candidate)
+    With a = the input's share of the gates and u = h' U + b, h' the state before (z update, r reset, c candidate):
+    z = sigmoid(a_z + u_z), r = sigmoid(a_r + u_r), c = tanh(a_c + r u_c), h = c + z (h' - c).
 
-    return step
+    Args:
+      gates: a, float32 [time, batch, 3 units], in the order z, r, c.
+      kernel: U, float32 [units, 3 units].
+      bias: b, float32 [3 units].
 
-
-def _unrolled(step: Any, gates: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-    states = []
-    for step_gates in tf.unstack(gates):
-        state = step(step_gates, state)
-        states.append(state)
-    return tf.stack(states)
+    Returns: h, float32 [time, batch, units].
+    """
+    return tf.custom_gradient(_states_and_gradient)(gates, kernel, bias)
 
 
-def _looped(step: Any, gates: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-    steps = tf.shape(gates)[0]
-    states = tf.TensorArray(gates.dtype, steps, element_shape=state.shape)
+def _states_and_gradient(
+    gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
+    states = _forward_states(gates, kernel, bias)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        before = tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)  # h' of every step
+        by_recurrent, by_candidate, carried = _slopes(gates, before, kernel, bias)
+        by_state = _backward_states(upstream, by_recurrent, carried, kernel)
+        by_u = tf.tile(by_state, [1, 1, 3]) * by_recurrent  # [time, batch, 3 units]
+        units = kernel.shape[0]
+        by_gates = tf.concat([by_u[:, :, : 2 * units], by_state * by_candidate], axis=2)
+        by_kernel = tf.matmul(_flat(before), _flat(by_u), transpose_a=True)
+        return by_gates, by_kernel, tf.reduce_sum(by_u, axis=[0, 1])
+
+    return states, gradient
+
+
+def _forward_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    steps, units = tf.shape(gates)[0], kernel.shape[0]
+    states = tf.TensorArray(gates.dtype, steps, element_shape=[None, units])
 
     def body(time: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        state = step(gates[time], state)
+        recurrent = tf.nn.bias_add(tf.matmul(state, kernel), bias)  # [batch, 3 units]
+        given = gates[time]
+        opened = tf.sigmoid(given[:, : 2 * units] + recurrent[:, : 2 * units])
+        candidate = tf.tanh(given[:, 2 * units :] + opened[:, units:] * recurrent[:, 2 * units :])
+        state = candidate + opened[:, :units] * (state - candidate)
         return time + 1, state, states.write(time, state)
 
-    _, _, states = tf.while_loop(lambda time, *_: time < steps, body, (0, state, states), parallel_iterations=1)
+    start = tf.zeros([tf.shape(gates)[1], units], gates.dtype)
+    _, _, states = tf.while_loop(lambda time, *_: time < steps, body, (0, start, states), parallel_iterations=1)
     return states.stack()
+
+
+def _slopes(gates: tf.Tensor, before: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """What the gradient by h is multiplied with at every step to get the gradient by u, by a_c, and by h' directly."""
+    units = kernel.shape[0]
+    recurrent = tf.tensordot(before, kernel, 1) + bias  # u of all steps [time, batch, 3 units]
+    opened = tf.sigmoid(gates[:, :, : 2 * units] + recurrent[:, :, : 2 * units])
+    update, reset = opened[:, :, :units], opened[:, :, units:]
+    recurrent_candidate = recurrent[:, :, 2 * units :]
+    candidate = tf.tanh(gates[:, :, 2 * units :] + reset * recurrent_candidate)
+    by_update = (before - candidate) * update * (1 - update)
+    by_candidate = (1 - update) * (1 - tf.square(candidate))
+    by_reset = by_candidate * recurrent_candidate * reset * (1 - reset)
+    return tf.concat([by_update, by_reset, by_candidate * reset], axis=2), by_candidate, update
+
+
+def _backward_states(upstream: tf.Tensor, by_recurrent: tf.Tensor, carried: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The whole gradient by each step's state: what comes from above and from all later steps."""
+    steps, units = tf.shape(upstream)[0], kernel.shape[0]
+    slopes = tf.concat([by_recurrent, carried], axis=2)  # [time, batch, 4 units]
+    gradients = tf.TensorArray(upstream.dtype, steps, element_shape=[None, units])
+
+    def body(time: tf.Tensor, later: tf.Tensor, gradients: tf.TensorArray) -> tuple[Any, ...]:
+        gradient = upstream[time] + later  # [batch, units]
+        spread = tf.tile(gradient, [1, 4]) * slopes[time]
+        later = spread[:, 3 * units :] + tf.matmul(spread[:, : 3 * units], kernel, transpose_b=True)
+        return time - 1, later, gradients.write(time, gradient)
+
+    start = (steps - 1, tf.zeros_like(upstream[0]), gradients)
+    _, _, gradients = tf.while_loop(lambda time, *_: time >= 0, body, start, parallel_iterations=1)
+    return gradients.stack()
+
+
+def _flat(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [-1, values.shape[-1]])  # [time · batch, width]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 
-class PopularitySampler(tf.Module):
+class PopularitySampler:
     """Draws vocabulary items with replacement, each with probability Q(item) = count^power / Σ count^power.
 
     Padding and out-of-vocabulary indices are not among them: item 0 here is the vocabulary's first.
@@ -19,7 +19,6 @@ class PopularitySampler(tf.Module):
     """
 
     def __init__(self, counts: npt.NDArray[np.int64], power: float) -> None:
-        super().__init__()
         weights = np.maximum(counts, 1).astype(np.float64) ** power
         self.log_probability = tf.constant(np.log(weights / weights.sum()), tf.float32)  # [items]
         # Cumulative in float64: in float32 rare items of a large catalogue would have no width.

@@ -26,7 +26,7 @@ class _Kind:
     slots: tuple[float, ...]  # initial value of each
 
 
-class Optimizer(tf.Module):
+class Optimizer:
     """Applies one of the rules to a fixed list of variables.
 
     Args:
@@ -46,7 +46,6 @@ class Optimizer(tf.Module):
         weight_decay: float = 0.0,
         clip_norm: float = 0.0,
     ) -> None:
-        super().__init__()
         kind = _kinds(momentum, weight_decay)[name]
         self._rule, self._clip_norm = kind.rule, clip_norm
         self.variables_trained = list(variables)
@@ -62,7 +61,7 @@ class Optimizer(tf.Module):
         step = tf.cast(self.step, tf.float32)
         present = [
             (_merged(gradient), variable, slots)
-            for gradient, variable, slots in zip(gradients, self.variables_trained, self.slots)
+            for gradient, variable, slots in zip(gradients, self.variables_trained, self.slots, strict=True)
             if gradient is not None
         ]
         norm = tf.linalg.global_norm([gradient for gradient, _, _ in present])
@@ -77,12 +76,12 @@ class Optimizer(tf.Module):
             old = [tf.gather(slot, rows) for slot in slots]
             weights, new = self._rule(gradient.values, tf.gather(variable, rows), old, rate, step)
             variable.scatter_update(tf.IndexedSlices(weights, rows))
-            for slot, value in zip(slots, new):
+            for slot, value in zip(slots, new, strict=True):
                 slot.scatter_update(tf.IndexedSlices(value, rows))
         else:
             weights, new = self._rule(gradient, tf.convert_to_tensor(variable), slots, rate, step)
             variable.assign(weights)
-            for slot, value in zip(slots, new):
+            for slot, value in zip(slots, new, strict=True):
                 slot.assign(value)
 
 

@@ -126,10 +126,10 @@ def _in_chunks(function: Any, inputs: tuple[tf.Tensor, ...], chunk: int, outputs
 
     def body(number: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
         part = function(*(values[number * chunk : (number + 1) * chunk] for values in inputs))
-        return (number + 1, *(array.write(number, values) for array, values in zip(arrays, part)))
+        return (number + 1, *(array.write(number, values) for array, values in zip(arrays, part, strict=True)))
 
     _, *arrays = tf.while_loop(lambda number, *_: number < chunks, body, (0, *arrays), parallel_iterations=1)
     return tuple(
         tf.cond(chunks > 0, array.concat, lambda spec=spec: tf.zeros([0, *spec.shape[1:]], spec.dtype))
-        for array, spec in zip(arrays, outputs)
+        for array, spec in zip(arrays, outputs, strict=True)
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+Integers = npt.NDArray[np.integer[Any]]
 
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -48,11 +51,10 @@ class Sequences:
 
 def from_lists(rows: Iterable[Sequence[int]]) -> Sequences:
     """Sequences of plain lists of item indices."""
-    arrays = [np.asarray(row, np.int32) for row in rows]
-    return from_parts([(np.concatenate(arrays) if arrays else np.zeros(0), np.array([len(row) for row in arrays]))])
+    return from_parts((np.asarray(row, np.int32), np.asarray([len(row)])) for row in rows)
 
 
-def from_parts(parts: Iterable[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]]) -> Sequences:
+def from_parts(parts: Iterable[tuple[Integers, Integers]]) -> Sequences:
     """Sequences of parts of (values [events], lengths [rows]), one after the other."""
     parts = list(parts)
     values = np.concatenate([np.zeros(0, np.int32), *(values.astype(np.int32) for values, _ in parts)])
@@ -84,7 +86,8 @@ def _fingerprints(sequences: Sequences, salt: int) -> npt.NDArray[np.uint64]:
         mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX[1]
         mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX[2]
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed ^ (mixed >> np.uint64(31)))])
-        return sums[sequences.splits[1:]] - sums[sequences.splits[:-1]]
+        prints: npt.NDArray[np.uint64] = sums[sequences.splits[1:]] - sums[sequences.splits[:-1]]
+    return prints
 
 
 def _splits(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import resource
 import sys
 import time
@@ -13,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_transform as tft
+from tensorflow_transform.output_wrapper import TFTransformOutput
 
 from nextclick.components import contract, dataset, fitting
 from nextclick.components.fitting import Fitted
@@ -39,7 +38,7 @@ def run_fn(fn_args: Any) -> None:
     config = configuration.from_json(fn_args.custom_config["config"])
     start = time.monotonic()
     set_threads(config.training.threads)
-    transform = tft.TFTransformOutput(fn_args.transform_output)
+    transform = TFTransformOutput(fn_args.transform_output)
     vocabulary = read_vocabulary(transform)
     spec = transform.transformed_feature_spec()
     train = dataset.read_split(fn_args.train_files, spec)
@@ -47,7 +46,7 @@ def run_fn(fn_args: Any) -> None:
     fitted = fit(config, train, validation, len(vocabulary))
     write_logs(fn_args.model_run_dir, fitted)
     export(config, fitted, transform, vocabulary, fn_args.serving_model_dir)
-    write_summary(os.path.join(fn_args.model_run_dir, TRAINING_FILE), fitted, time.monotonic() - start)
+    write_summary(fn_args.model_run_dir, fitted, time.monotonic() - start)
 
 
 def fit(config: Config, train: dataset.Split, validation: dataset.Split, items: int) -> Fitted:
@@ -82,7 +81,7 @@ def export(config: Config, fitted: Fitted, transform: Any, vocabulary: list[byte
     write_warmup(folder, config.serving.model_name, vocabulary, fitted.model.first_item, config.features.lookback)
 
 
-def write_summary(path: str, fitted: Fitted, seconds: float) -> None:
+def write_summary(folder: str, fitted: Fitted, seconds: float) -> None:
     """Writes training.json: what the report shows of the training."""
     lines = fitted.history + fitted.refit_history
     events = sum(line.events for line in lines)
@@ -98,8 +97,8 @@ def write_summary(path: str, fitted: Fitted, seconds: float) -> None:
         "refit_epochs": len(fitted.refit_history),
         "history": [_history_line(line) for line in fitted.history],
     }
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    with tf.io.gfile.GFile(path, "w") as file:
+    tf.io.gfile.makedirs(folder)
+    with tf.io.gfile.GFile(f"{folder}/{TRAINING_FILE}", "w") as file:
         file.write(json.dumps(summary, indent=2))
 
 

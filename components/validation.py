@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from nextclick.components.model import Recommender
@@ -39,7 +40,7 @@ class Judge:
         hits = found <= _CUTOFF
         return float(hits.mean()), float((hits / found).mean())
 
-    def ranks(self) -> np.ndarray:
+    def ranks(self) -> npt.NDArray[np.int32]:
         """Rank of each prediction, int32 [predictions], shorter sessions first."""
         self._scorer.refresh()
         parts = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +29,8 @@ def write_warmup(folder: str, model_name: str, vocabulary: Sequence[bytes], firs
     Returns: number of requests.
     """
     logs = warmup_logs(model_name, vocabulary, first_item, lookback)
-    path = os.path.join(folder, FILE)
-    tf.io.gfile.makedirs(os.path.dirname(path))
+    path = f"{folder}/{FILE}"
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
     write_logs(path, logs)
     return len(logs)
 
