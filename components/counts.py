@@ -134,7 +134,7 @@ def check(tally: Tally, data: DataConfig) -> None:
     first, last = tally.ranges_ms["log", CLICKS_LOG]
     if first == last:
         raise DataError(
-            f"all clicks have the same time, {_when(first)}: a split by time needs real timestamps, "
+            f"all clicks have the same time, {when(first)}: a split by time needs real timestamps, "
             "so check the timestamp column"
         )
     for split in contract.SPLITS:
@@ -159,7 +159,9 @@ def _check_rows(tally: Tally, data: DataConfig) -> None:
     for name in (CLICKS_LOG, *([TEST_LOG] if data.test_path else [])):
         if ("log", name) not in tally.ranges_ms:
             path = data.test_path if name == TEST_LOG else ", ".join(data.paths)
-            raise DataError(f"no click of {path} is left: all rows were rejected or are of another type than data.event_types")
+            raise DataError(
+                f"no click of {path} is left: all rows were rejected or are of another type than data.event_types"
+            )
 
 
 def _check_sums(found: dict[str, Any]) -> None:
@@ -173,7 +175,7 @@ def _warnings(tally: Tally) -> list[str]:
     warnings = list(tally.warnings[:_MAX_WARNINGS])
     early = tally.numbers["training_events_in_test_time", ""]
     if early:
-        first_test = _when(tally.ranges_ms["log", TEST_LOG][0])
+        first_test = when(tally.ranges_ms["log", TEST_LOG][0])
         warnings.append(
             f"{early} of {tally.numbers['events', contract.TRAIN]} training events are not earlier than the first "
             f"click of the test log ({first_test}): the model may know what it is asked to predict"
@@ -185,7 +187,7 @@ def _warnings(tally: Tally) -> list[str]:
 
 
 def _empty_split(split: str, tally: Tally, data: DataConfig) -> str:
-    first, last = (_when(ms) for ms in tally.ranges_ms["log", CLICKS_LOG])
+    first, last = (when(ms) for ms in tally.ranges_ms["log", CLICKS_LOG])
     if split == contract.TEST and data.test_path:
         return f"the test split is empty: {data.test_path} holds no session of two clicks or more"
     advice = {
@@ -199,6 +201,7 @@ def _empty_split(split: str, tally: Tally, data: DataConfig) -> str:
     )
 
 
-def _when(time_ms: int) -> str:
+def when(time_ms: int) -> str:
+    """A time as the sentences for people have it."""
     moment = datetime.datetime.fromtimestamp(time_ms / 1000, tz=datetime.timezone.utc)
     return moment.isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")

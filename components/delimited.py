@@ -18,7 +18,7 @@ from pyarrow import csv as arrow_csv
 
 from nextclick.components.inputs import InputFile
 from nextclick.components.lines import Block, screen
-from nextclick.components.rows import Reject, Rows
+from nextclick.components.rows import Integers, Reject, Rows
 from nextclick.pipeline.errors import DataError
 
 _DELIMITERS = (",", "\t", ";", "|")
@@ -105,7 +105,7 @@ def _read_block(data: bytes, layout: Layout, fields: list[int], note: arrow_csv.
     )
 
 
-def _blank_rows(table: pa.Table, data: bytes, numbers: np.ndarray) -> np.ndarray:
+def _blank_rows(table: pa.Table, data: bytes, numbers: Integers) -> Integers:
     """Indices of the rows that stand for an empty line, int64 [b]: Arrow makes empty fields of it."""
     if not (data.startswith(b"\n") or b"\n\n" in data):
         return np.empty(0, np.int64)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import posixpath
+from collections.abc import Callable
 from typing import Any
 
 from tfx import types
-from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
-from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from nextclick.components import contract, counts, ingest, inputs, readers
@@ -55,20 +54,22 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict[EXAMPLES])
         outputs = _outputs(examples)
         tally = self._ingest(data, outputs)
-        _write(posixpath.join(examples.uri, COUNTS_FILE), json.dumps(counts.summary(tally), indent=2, ensure_ascii=False))
+        with fileio.open(posixpath.join(examples.uri, COUNTS_FILE), "w") as stream:
+            stream.write(json.dumps(counts.summary(tally), indent=2, ensure_ascii=False))
         try:
             counts.check(tally, data)
         except DataError as error:
-            raise DataError(str(error) + _keep_rejected_rows(outputs, exec_properties["refused_folder"])) from error
+            raise DataError(str(error) + _keep_rejected_rows(outputs, exec_properties.get("refused_folder"))) from error
         finally:
             fileio.rmtree(outputs.temporary)
-        examples.set_string_custom_property("input_fingerprint", exec_properties["input_fingerprint"])
+        examples.set_string_custom_property("input_fingerprint", exec_properties.get("input_fingerprint") or "")
 
     def _ingest(self, data: DataConfig, outputs: ingest.Outputs) -> counts.Tally:
+        make_pipeline: Callable[[], Any] = self._make_beam_pipeline
         clicks, tests = inputs.find_inputs(data)
         for file in (*clicks, *tests):  # a wrong file is said before a right one is read
             readers.open_log(file, data.format)
-        with self._make_beam_pipeline() as pipeline:
+        with make_pipeline() as pipeline:
             ingest.build(pipeline, clicks, tests, data=data, outputs=outputs)
         with fileio.open(outputs.tally) as stream:
             return counts.from_json(stream.read())
@@ -105,7 +106,7 @@ class SessionExampleGen(base_beam_component.BaseBeamComponent):
             code_sha256: of our code; a change is a miss, too.
             refused_folder: gets the dead letter of a run that ends here, of which TFX removes the outputs; "": none.
         """
-        spec = SessionExampleGenSpec(
+        spec: Any = SessionExampleGenSpec(  # type: ignore[no-untyped-call]
             config_json=config_json,
             input_fingerprint=input_fingerprint,
             code_sha256=code_sha256,
@@ -118,7 +119,7 @@ class SessionExampleGen(base_beam_component.BaseBeamComponent):
 def _outputs(examples: types.Artifact) -> ingest.Outputs:
     """Describes the artifact and says where its parts go."""
     examples.split_names = artifact_utils.encode_split_names(list(contract.SPLITS))
-    examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+    examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     temporary = posixpath.join(examples.uri, ".temporary")
     outputs = ingest.Outputs(
         splits={split: artifact_utils.get_split_uri([examples], split) for split in contract.SPLITS},
@@ -131,9 +132,9 @@ def _outputs(examples: types.Artifact) -> ingest.Outputs:
     return outputs
 
 
-def _keep_rejected_rows(outputs: ingest.Outputs, refused_folder: str) -> str:
+def _keep_rejected_rows(outputs: ingest.Outputs, refused_folder: str | None) -> str:
     """Copies the dead letter; the end of the sentence that says so."""
-    rejected = fileio.listdir(outputs.dead_letter)
+    rejected = [str(name) for name in fileio.listdir(outputs.dead_letter)]
     if not (rejected and refused_folder):
         return ""
     if fileio.exists(refused_folder):
@@ -142,8 +143,3 @@ def _keep_rejected_rows(outputs: ingest.Outputs, refused_folder: str) -> str:
     for name in rejected:
         fileio.copy(posixpath.join(outputs.dead_letter, name), posixpath.join(refused_folder, name))
     return f"; the rejected rows are in {refused_folder}"
-
-
-def _write(path: str, text: str) -> None:
-    with fileio.open(path, "w") as stream:
-        stream.write(text)

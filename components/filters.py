@@ -11,7 +11,9 @@ from nextclick.pipeline.config import DataConfig
 _SHORTEST = 2
 
 
-def split_and_filter(grouped: Sessions, log: str, data: DataConfig, *, read: Tally, tally: Tally) -> dict[str, Sessions]:
+def split_and_filter(
+    grouped: Sessions, log: str, data: DataConfig, *, read: Tally, tally: Tally
+) -> dict[str, Sessions]:
     """The sessions that are kept, by split; a split without any is left out.
 
     Args:
@@ -35,13 +37,13 @@ def split_and_filter(grouped: Sessions, log: str, data: DataConfig, *, read: Tal
     return found
 
 
-def _by_time(
-    grouped: Sessions, cuts: splits.Cuts, data: DataConfig, tally: Tally
-) -> list[tuple[str, Sessions]]:
+def _by_time(grouped: Sessions, cuts: splits.Cuts, data: DataConfig, tally: Tally) -> list[tuple[str, Sessions]]:
     split = cuts.split_of(grouped.starts_ms)
     kept = sessions.until(grouped, cuts.end_of(split))
     tally.add("events_dropped", "after_split_end", len(grouped.events) - len(kept.events))
-    return [(name, _filter(kept.keep_sessions(split == index), data, tally)) for index, name in enumerate(contract.SPLITS)]
+    return [
+        (name, _filter(kept.keep_sessions(split == index), data, tally)) for index, name in enumerate(contract.SPLITS)
+    ]
 
 
 def _filter(kept: Sessions, data: DataConfig, tally: Tally) -> Sessions:

@@ -47,9 +47,7 @@ class Task(NamedTuple):
     file: InputFile
 
 
-def build(
-    root: beam.Pipeline, clicks: list[InputFile], tests: list[InputFile], *, data: DataConfig, outputs: Outputs
-) -> None:
+def build(root: Any, clicks: list[InputFile], tests: list[InputFile], *, data: DataConfig, outputs: Outputs) -> None:
     """Adds all steps to a pipeline. When it has run, the splits, the dead letter and the tally are written."""
     files = [(CLICKS_LOG, file) for file in clicks] + [(TEST_LOG, file) for file in tests]
     shards = data.shards or sharding.shards_for((file.path, file.size_bytes) for _, file in files)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.resources
-import os
+import itertools
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -39,7 +41,7 @@ class InputFile:
     size_bytes: int
 
 
-class TruncatedInput(Exception):
+class TruncatedInputError(Exception):
     """A compressed file ends early or is damaged from here on; whatever came before was readable."""
 
 
@@ -84,7 +86,7 @@ def read_chunks(file: InputFile) -> Iterator[bytes]:
 
     Raises:
         DataError: the file is empty, or of a kind that is not read here.
-        TruncatedInput: after the last readable piece of a damaged gzip file.
+        TruncatedInputError: after the last readable piece of a damaged gzip file.
     """
     with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
         first = stream.read(_HEAD_BYTES)
@@ -95,19 +97,20 @@ def read_chunks(file: InputFile) -> Iterator[bytes]:
 
 def _match(path: str) -> dict[str, int]:
     """Path and size in bytes of every file that a path, a folder or a glob stands for."""
-    if os.path.isfile(path):  # before globbing: a file's name may hold brackets
-        return {path: os.path.getsize(path)}
-    found = {} if os.path.isdir(path) else _sizes(path)
+    local = Path(path)
+    if local.is_file():  # before globbing: a file's name may hold brackets
+        return {path: local.stat().st_size}
+    found = {} if local.is_dir() else _sizes(path)
     if found:
         return found
-    inside = _sizes(path.rstrip("/") + "/**")
-    found = {name: size for name, size in inside.items() if _is_data_file(name[len(path.rstrip("/")) :])}
+    folder = path.rstrip("/")
+    inside = _sizes(folder + "/**")
+    found = {name: size for name, size in inside.items() if _is_data_file(name.removeprefix(folder))}
     if found:
         return found
-    if inside or os.path.isdir(path):
-        raise DataError(
-            f"the folder {path} holds no data file: expected names that end in {', '.join(DATA_SUFFIXES)} or those with .gz"
-        )
+    if inside or local.is_dir():
+        suffixes = ", ".join(DATA_SUFFIXES)
+        raise DataError(f"the folder {path} holds no data file: expected names ending in {suffixes} (or those and .gz)")
     raise DataError(f"there is no file, folder or match for {path}: check the path that --data or --test-data names")
 
 
@@ -126,9 +129,9 @@ def _is_data_file(path_below_folder: str) -> bool:
 
 
 def _names_below_common_folder(paths: list[str]) -> dict[str, str]:
-    parts = [path.split("/") for path in paths]
-    shared = os.path.commonprefix([entry[:-1] for entry in parts])
-    return {path: "/".join(entry[len(shared) :]) for path, entry in zip(paths, parts)}
+    folders = [path.split("/")[:-1] for path in paths]
+    shared = len(list(itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))))
+    return {path: "/".join(path.split("/")[shared:]) for path in paths}
 
 
 def _refuse_foreign(file: InputFile, first: bytes) -> None:
@@ -141,11 +144,11 @@ def _refuse_foreign(file: InputFile, first: bytes) -> None:
         raise DataError(f"{file.path} is called .gz but is not gzip: rename it or compress it")
 
 
-def _pieces(first: bytes, stream: Iterable[bytes]) -> Iterator[bytes]:
+def _pieces(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
     data = first
     while data:
         yield data
-        data = stream.read(CHUNK_BYTES)  # type: ignore[attr-defined]
+        data = stream.read(CHUNK_BYTES)
 
 
 def _unzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -163,9 +166,9 @@ def _unzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
                     piece, started = inflater.unused_data, False
                     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     except zlib.error as error:
-        raise TruncatedInput(str(error)) from error
+        raise TruncatedInputError(str(error)) from error
     if started:
-        raise TruncatedInput("the compressed data ends early")
+        raise TruncatedInputError("the compressed data ends early")
 
 
 def _one_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 
-from nextclick.components.inputs import TruncatedInput
+from nextclick.components.inputs import TruncatedInputError
 from nextclick.components.rows import Reject
 
 MAX_LINE_BYTES = 1 << 20
@@ -31,7 +31,7 @@ class Block:
 def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
     """Cuts chunks at line ends. A line beyond `MAX_LINE_BYTES` is shortened to that and one byte, for `screen`.
 
-    A stream that ends in `TruncatedInput` gives its last, incomplete line as a reject `truncated_file`.
+    A stream that ends in `TruncatedInputError` gives its last, incomplete line as a reject `truncated_file`.
     """
     row, carry, skipping = 1, b"", False
     try:
@@ -49,7 +49,7 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
             if end:
                 yield Block(data[:end], row)
                 row += data.count(b"\n", 0, end)
-    except TruncatedInput:
+    except TruncatedInputError:
         yield Block(b"", row, (Reject.of(row, "truncated_file", carry),))
     else:
         if carry:

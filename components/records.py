@@ -60,7 +60,9 @@ def _record_batch(sessions: Sessions, first: int, end: int) -> pa.RecordBatch:
         {
             contract.SESSION_ID: _one_each(ids),
             contract.ITEM_IDS: _lists(offsets, items),
-            contract.EVENT_TIMES_MS: _lists(offsets, pa.array(sessions.times_ms[sessions.offsets[first] : sessions.offsets[end]])),
+            contract.EVENT_TIMES_MS: _lists(
+                offsets, pa.array(sessions.times_ms[sessions.offsets[first] : sessions.offsets[end]])
+            ),
             contract.EVENT_TYPES: _lists(offsets, types),
             contract.SESSION_LENGTH: _one_each(pa.array(_BUCKET_NAMES, pa.large_binary()).take(pa.array(bucket))),
         }

@@ -40,7 +40,7 @@ class Reject(NamedTuple):
 
     @classmethod
     def of(cls, row: int, reason: str, raw: bytes) -> Reject:
-        """A reject with the raw bytes as text; bytes that are not UTF-8 appear as \\x.. escapes."""
+        r"""A reject with the raw bytes as text; bytes that are not UTF-8 appear as \x.. escapes."""
         return cls(
             row, reason, raw[: 4 * MAX_TEXT_CHARACTERS].decode("utf-8", "backslashreplace")[:MAX_TEXT_CHARACTERS]
         )
@@ -111,7 +111,7 @@ def accept(
     sources = bad if row_of is None else row_of[bad]
     rejects = [
         Reject.of(int(rows.numbers[source]), checks[reason[index]][0], rows.raw(int(source)))
-        for index, source in zip(bad, sources)
+        for index, source in zip(bad, sources, strict=True)
     ]
     return Clicks(batch.filter(pa.array(reason < 0)), (*rows.rejects, *rejects))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import pyarrow as pa
 from nextclick.components.rows import ITEM_ID, SESSION_ID, TIME_MS, Integers
 
 Booleans = npt.NDArray[np.bool_]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Sessions:
     @property
     def offsets(self) -> Integers:
         """Where each session begins among the events, and their end; int64 [sessions + 1]."""
-        return np.concatenate([[0], np.cumsum(self.lengths)])
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
 
     @property
     def times_ms(self) -> Integers:
@@ -46,9 +48,10 @@ class Sessions:
     @property
     def starts_ms(self) -> Integers:
         """Time of each session's first event, int64 [sessions]; there must be no empty session."""
-        return self.times_ms[self.offsets[:-1]]
+        times: Integers = column(self.clicks, TIME_MS).to_numpy()[self.events[self.offsets[:-1]]]
+        return times
 
-    def per_event(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def per_event(self, values: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
         """A value a session, [sessions], as a value an event, [events]."""
         return np.repeat(values, self.lengths)
 
@@ -116,4 +119,5 @@ def _ranks(ids: pa.Array) -> Integers:
 def _ranges(starts: Integers, lengths: Integers) -> Integers:
     """The whole numbers of several ranges, one range after another: (5, 0), (2, 3) → 5 6 0 1 2."""
     ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
+    numbers: Integers = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
+    return numbers

@@ -23,8 +23,10 @@ _TEST = contract.SPLITS.index(contract.TEST)
 
 @dataclasses.dataclass(frozen=True)
 class Cuts:
-    """Validation begins at `validation_start_ms`; test at `test_start_ms`, which is after every click of `data.paths`
-    where the test split is a log of its own."""
+    """Validation begins at `validation_start_ms`, test at `test_start_ms`.
+
+    Where the test split is a log of its own, `test_start_ms` is after every click of `data.paths`.
+    """
 
     validation_start_ms: int
     test_start_ms: int
