@@ -24,6 +24,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from nextclick.pipeline.errors import ServingError
 from nextclick.serving import protos
+from nextclick.serving.admission import Admission
 from nextclick.serving.models import Models
 from nextclick.serving.services import ModelService, PredictionService, Predictor, Runner
 
@@ -60,7 +61,8 @@ async def _serve(config: Any, settings: LocalSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     models, runner = Models(config, threads=settings.threads), Runner(settings.run_threads)
-    server, healthy = _build(models, runner, settings)
+    admission = Admission(settings.max_concurrent_calls)
+    server, healthy = _build(models, runner, admission, settings)
     port = _bind(server, settings)
     stopped = asyncio.ensure_future(stop.wait())
     loading = asyncio.ensure_future(models.poll())
@@ -79,7 +81,8 @@ async def _serve(config: Any, settings: LocalSettings) -> None:
     _log.info("stopping: calls under way have %g s", settings.grace_seconds)
     watching.cancel()
     await healthy.enter_graceful_shutdown()
-    await server.stop(settings.grace_seconds)
+    await admission.close(settings.grace_seconds)
+    await server.stop(1.0)
     runner.close()
     await models.close()
 
@@ -94,19 +97,20 @@ def announce(facts: dict[str, Any], ready_file: Path | None) -> None:
     print(f"ready: {text}", flush=True)
 
 
-def _build(models: Models, runner: Runner, settings: LocalSettings) -> tuple[grpc.aio.Server, Any]:
+def _build(
+    models: Models, runner: Runner, admission: Admission, settings: LocalSettings
+) -> tuple[grpc.aio.Server, Any]:
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent share of its calls
-        ],
-        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+        ]
     )
     predictor = Predictor(models, runner)
     protos.prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, predictor), server
+        PredictionService(models, predictor, admission), server
     )
-    protos.model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
+    protos.model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, admission), server)
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     return server, healthy

@@ -50,9 +50,18 @@ def serve(config: Any, kind: str, settings: local.LocalSettings) -> int:
 def running(*arguments: str, timeout_seconds: float = 120.0) -> Iterator[dict[str, Any]]:
     """Runs `nextclick serve ARGUMENTS` in a process of its own, on a free port unless the arguments name one.
 
-    Yields what the server says of itself when it is ready: {"server", "grpc": "HOST:PORT", "rest", "models": {name: version}}.
-    Stops it at the end of the block. Raises ServingError with the server's last words where it does not come up.
+    Yields what the server says of itself when it is ready: {"server", "grpc": "HOST:PORT", "rest", "models": {name:
+    version}}. Stops it at the end of the block. Raises ServingError with its last words where it does not come up.
     """
+    process, facts = start(*arguments, timeout_seconds=timeout_seconds)
+    try:
+        yield facts
+    finally:
+        stop(process)
+
+
+def start(*arguments: str, timeout_seconds: float = 120.0) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """As `running`, for callers that stop the process themselves."""
     with tempfile.TemporaryDirectory(prefix="nextclick-serve-") as folder:
         ready_file, log = Path(folder) / "ready.json", Path(folder) / "log"
         ports = [] if "--port" in arguments else ["--port", "0"]
@@ -63,9 +72,10 @@ def running(*arguments: str, timeout_seconds: float = 120.0) -> Iterator[dict[st
             )
         try:
             _wait_ready(process, ready_file, log, timeout_seconds)
-            yield json.loads(ready_file.read_text(encoding="utf-8"))
-        finally:
+            return process, json.loads(ready_file.read_text(encoding="utf-8"))
+        except BaseException:
             stop(process)
+            raise
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:

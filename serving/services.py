@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from nextclick.serving import calls, protos
+from nextclick.serving.admission import Admission
 from nextclick.serving.calls import Array, Call
 from nextclick.serving.failures import RequestFailure, invalid
 from nextclick.serving.messages import SIGNATURE_METADATA
@@ -23,12 +24,13 @@ MAX_MESSAGE_LENGTH = 1000
 
 
 def answering(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Turns a RequestFailure of a handler into the status of its call."""
+    """Asks for admission, and turns a RequestFailure of a handler into the status of its call."""
 
     @functools.wraps(method)
     async def answer(self: Any, request: Any, context: grpc.aio.ServicerContext) -> Any:
         try:
-            return await method(self, request, context)
+            with self.admission.admitted():
+                return await method(self, request, context)
         except RequestFailure as failure:
             await context.abort(failure.code, failure.message[:MAX_MESSAGE_LENGTH])
 
@@ -68,9 +70,10 @@ class Predictor:
 class PredictionService(protos.prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """tensorflow.serving.PredictionService."""
 
-    def __init__(self, models: Models, predictor: Predictor) -> None:
+    def __init__(self, models: Models, predictor: Predictor, admission: Admission) -> None:
         self._models = models
         self._predictor = predictor
+        self.admission = admission
 
     @answering
     async def Predict(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -109,8 +112,9 @@ class PredictionService(protos.prediction_service_pb2_grpc.PredictionServiceServ
 class ModelService(protos.model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
     """tensorflow.serving.ModelService."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, admission: Admission) -> None:
         self._models = models
+        self.admission = admission
 
     @answering
     async def GetModelStatus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
