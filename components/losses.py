@@ -15,9 +15,10 @@ def softmax_loss(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float
       logits: float32 [predictions, items].
       label_smoothing: share of the target's mass that is spread over all items evenly.
 
-    Returns: float32 scalar, mean over predictions of -log softmax(logits)[label].
+    Returns: float32 scalar, mean over predictions of -log softmax(logits)[label]; 0 where there are none.
     """
-    return tf.reduce_mean(_cross_entropy(label_smoothing)(logits, labels))
+    losses = _cross_entropy(label_smoothing)(tf.convert_to_tensor(logits), tf.convert_to_tensor(labels))
+    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
 
 
 def sampled_softmax_loss(

@@ -1,0 +1,47 @@
+"""The GRU with its own gradient must be Keras's GRU, or weights trained with cuDNN would mean something else here."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from nextclick.components.gru import GatedRecurrent
+
+
+@pytest.fixture(scope="module")
+def layer():
+    layer = GatedRecurrent(5)
+    layer.build([None, None, 4])
+    layer.set_weights([np.random.default_rng(place).normal(0, 0.7, w.shape) for place, w in enumerate(layer.weights)])
+    return layer
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(1, 1), (7, 3)])
+def test_states_and_all_gradients_equal_keras(layer, steps, rows):
+    reference = tf_keras.layers.GRU(5, return_sequences=True, time_major=True)
+    reference.build((None, None, 4))
+    reference.set_weights(layer.get_weights())
+    inputs = tf.random.stateless_normal([steps, rows, 4], [1, 2])
+    weight = tf.random.stateless_normal([steps, rows, 5], [3, 4])
+    for ours, theirs in zip(evaluated(layer, inputs, weight), evaluated(reference, inputs, weight), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_one_graph_serves_every_number_of_steps(layer):
+    compiled = tf.function(layer.call, input_signature=[tf.TensorSpec([None, None, 4])])
+    inputs = tf.random.stateless_normal([9, 2, 4], [1, 2])
+    whole = compiled(inputs).numpy()
+    assert whole.shape == (9, 2, 5)
+    np.testing.assert_allclose(compiled(inputs[:4]).numpy(), whole[:4], atol=1e-6)
+
+
+def test_keras_layer_would_run_on_cudnn(layer):
+    assert layer.layer._could_use_gpu_kernel
+
+
+def evaluated(layer, inputs, weight):
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        states = layer(inputs, training=True)
+        loss = tf.reduce_sum(states * weight)
+    return [states.numpy(), *(gradient.numpy() for gradient in tape.gradient(loss, [inputs, *layer.trainable_weights]))]
