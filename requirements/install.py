@@ -123,7 +123,7 @@ def _choose(forced: str, uv: str | None) -> tuple[RequirementSet, Interpreter]:
     assert here, "the Python that runs this answers"
 
     def find(version: str) -> Iterator[Interpreter]:
-        return filter(None, map(probe, candidates(version, os.environ, uv=uv, avoid=VENV)))
+        return filter(None, map(probe, candidates(version, os.environ, uv)))
 
     return choose(find, forced, here)
 

@@ -53,14 +53,18 @@ class Interpreter:
 
 
 # What an interpreter is asked. Its own C library counts, not the machine's: a Python can bring a newer one along.
+# Behind a virtual environment, which may be the one that is about to be replaced, stands the Python it was made of.
 PROBE = """
 import json, os, platform, sys
 try:
     libc = os.confstr("CS_GNU_LIBC_VERSION")
 except (AttributeError, ValueError, OSError):
     libc = None
+version = "%d.%d" % sys.version_info[:2]
+base = os.path.join(sys.base_prefix, "bin", "python" + version)
+path = base if os.path.exists(base) else sys.executable
 if sys.implementation.name == "cpython":
-    print(json.dumps(["%d.%d" % sys.version_info[:2], platform.system(), platform.machine(), libc]))
+    print(json.dumps([path, version, platform.system(), platform.machine(), libc]))
 """
 
 
@@ -118,22 +122,16 @@ def probe(path: str) -> Interpreter | None:
     """Starts a Python and asks what it is; None for what does not answer, such as a pyenv shim without a version."""
     try:
         done = subprocess.run([path, "-I", "-c", PROBE], capture_output=True, text=True, timeout=60, check=True)
-        version, system, architecture, libc = json.loads(done.stdout)
+        found, version, system, architecture, libc = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     numbers = re.fullmatch(r"glibc (\d+)\.(\d+).*", libc or "")
     glibc = (int(numbers[1]), int(numbers[2])) if numbers else None
-    return Interpreter(path, version, system, architecture, glibc)
+    return Interpreter(found, version, system, architecture, glibc)
 
 
-def candidates(version: str, environment: Mapping[str, str], *, uv: str | None, avoid: Path) -> Iterator[str]:
-    """Paths that may be a Python of that version, none below `avoid`: on PATH, among pyenv's, what uv knows."""
-    for path in _paths(version, environment, uv):
-        if avoid not in Path(path).parents and os.access(path, os.X_OK):
-            yield path
-
-
-def _paths(version: str, environment: Mapping[str, str], uv: str | None) -> Iterator[str]:
+def candidates(version: str, environment: Mapping[str, str], uv: str | None) -> Iterator[str]:
+    """Paths that may be a Python of that version: on PATH, among pyenv's, what uv knows."""
     for folder in filter(None, environment.get("PATH", "").split(os.pathsep)):
         yield str(Path(folder) / f"python{version}")
     pyenv = Path(environment.get("PYENV_ROOT") or Path(environment.get("HOME", "/")) / ".pyenv")
