@@ -39,6 +39,7 @@ class Plan:
         code_sha256: of our code; a change is a cache miss everywhere.
         input_fingerprint: of the input files' content; empty where nothing is cached.
         served_state: of what is served now; empty where nothing is cached.
+        run_id: differs from run to run, so that a push is never answered from the cache.
         metadata_path: SQLite file of ML Metadata; None where the orchestrator brings its own.
         beam_arguments: arguments of every Beam component.
         cached: whether unchanged steps are answered from earlier runs.
@@ -51,6 +52,7 @@ class Plan:
     code_sha256: str
     input_fingerprint: str = ""
     served_state: str = ""
+    run_id: str = ""
     metadata_path: str | None = None
     beam_arguments: tuple[str, ...] = ()
     cached: bool = False
@@ -161,6 +163,8 @@ def _evaluator(plan: Plan, trainer: Any, served: Any, baselines: Any) -> Any:
         examples=baselines.outputs["examples"],
         eval_config=gate.eval_config(plan.config),
         example_splits=[contract.TEST],
+        enabled=plan.config.gate.enabled,
+        code_sha256=plan.code_sha256,
     )
 
 
@@ -193,6 +197,7 @@ def _pusher(plan: Plan, trainer: Any, evaluator: Any, infra_validator: Any) -> A
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"] if infra_validator else None,
         serving_base_path=plan.serving_base_path,
+        run_id=plan.run_id,
     )
 
 

@@ -69,7 +69,7 @@ def run(effective: Config, folder: Path) -> dict[str, Any]:
     root.path.mkdir(parents=True, exist_ok=True)
     with _only_run_in(root), _run_log(root) as (run_id, progress):
         started, clock = datetime.datetime.now(tz=datetime.timezone.utc), time.monotonic()
-        plan = _plan(effective, root)
+        plan = _plan(effective, root, run_id)
         _execute(definition.create_pipeline(plan))
         nodes = lineage.latest_run(str(root.metadata))
         shutil.copytree(results.dead_letter_folder(nodes), root.dead_letter(run_id))
@@ -98,13 +98,13 @@ def infer_schema(effective: Config, folder: Path) -> str:
     """
     root = Root(folder.resolve())
     root.path.mkdir(parents=True, exist_ok=True)
-    with _only_run_in(root), _run_log(root):
-        _execute(definition.create_schema_pipeline(_plan(effective, root)))
+    with _only_run_in(root), _run_log(root) as (run_id, _):
+        _execute(definition.create_schema_pipeline(_plan(effective, root, run_id)))
         nodes = lineage.latest_run(str(root.metadata))
     return (Path(nodes["SchemaGen"].outputs["schema"].uri) / "schema.pbtxt").read_text(encoding="utf-8")
 
 
-def _plan(effective: Config, root: Root) -> definition.Plan:
+def _plan(effective: Config, root: Root, run_id: str) -> definition.Plan:
     base = root.serving(effective.serving.model_name)
     return definition.Plan(
         config=effective,
@@ -114,6 +114,7 @@ def _plan(effective: Config, root: Root) -> definition.Plan:
         code_sha256=code_sha256(),
         input_fingerprint=example_gen.input_fingerprint(effective),
         served_state=served.state(str(base)),
+        run_id=run_id,
         metadata_path=str(root.metadata),
         beam_arguments=tuple(beam_options.beam_arguments(effective)),
         cached=True,

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from absl import logging as absl_logging
+
 # Messages of TFX's local runner and launcher, in both supported versions.
 _STARTS, _ENDS, _CACHED = "Component %s is running.", "Component %s is finished.", "Skipping execution for %s"
 
@@ -46,17 +48,20 @@ def logged_to(path: Path) -> Iterator[ComponentProgress]:
     everything = logging.FileHandler(path, encoding="utf-8")
     everything.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     progress = ComponentProgress(sys.stderr)
-    root, absl = logging.getLogger(), logging.getLogger("absl")
-    kept = [(logger, list(logger.handlers), logger.level, logger.propagate) for logger in (root, absl)]
-    root.handlers, absl.handlers = [everything], [everything, progress]
+    root, absl, tensorflow = (logging.getLogger(name) for name in (None, "absl", "tensorflow"))
+    kept = [(logger, list(logger.handlers), logger.level, logger.propagate) for logger in (root, absl, tensorflow)]
+    root.handlers, absl.handlers, tensorflow.handlers = [everything], [everything, progress], [everything]
     root.setLevel(logging.WARNING)
-    absl.setLevel(logging.INFO)
-    absl.propagate = False
+    verbosity = absl_logging.get_verbosity()
+    # By absl's own setter: TensorFlow reads it before it saves a model, and puts it back afterwards.
+    absl_logging.set_verbosity(absl_logging.INFO)
+    absl.propagate = tensorflow.propagate = False
     logging.captureWarnings(True)
     try:
         yield progress
     finally:
         logging.captureWarnings(False)
+        absl_logging.set_verbosity(verbosity)
         for logger, handlers, level, propagate in kept:
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)

@@ -126,7 +126,7 @@ def test_killed_in_trainer_goes_on_from_there(clicks, tmp_path):
         runs.command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=runs.environment()
     )
     for line in process.stderr:
-        if line.split()[:1] == ["ServedModel"]:  # the last component before the Trainer
+        if line.split()[:1] == ["Transform"]:  # done; BaselineRanks and Trainer are next
             process.send_signal(signal.SIGKILL)
             break
     assert process.wait(timeout=60) == -signal.SIGKILL
