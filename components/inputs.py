@@ -101,6 +101,7 @@ def _match(path: str) -> dict[str, int]:
     if local.is_file():  # before globbing: a file's name may hold brackets
         return {path: local.stat().st_size}
     found = {} if local.is_dir() else _sizes(path)
+    found = {name: size for name, size in found.items() if name == path or not _is_hidden(name.rsplit("/", 1)[-1])}
     if found:
         return found
     folder = path.rstrip("/")
@@ -124,8 +125,11 @@ def _sizes(pattern: str) -> dict[str, int]:
 
 def _is_data_file(path_below_folder: str) -> bool:
     parts = [part for part in path_below_folder.lower().split("/") if part]
-    hidden = any(part.startswith((".", "_")) for part in parts)
-    return not hidden and parts[-1].removesuffix(".gz").endswith(DATA_SUFFIXES)
+    return not any(map(_is_hidden, parts)) and parts[-1].removesuffix(".gz").endswith(DATA_SUFFIXES)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
 
 
 def _names_below_common_folder(paths: list[str]) -> dict[str, str]:

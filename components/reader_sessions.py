@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,9 @@ from nextclick.components import timestamps
 from nextclick.components.inputs import InputFile
 from nextclick.components.reader import Reader
 from nextclick.components.rows import Clicks, Integers, Rows, accept
+
+_SEPARATOR = "\n"  # no line of a file holds one; an id in a JSON list may, and is refused
+_UNFIT = re.compile(r"[\r\n\0]")
 
 
 def _clicks(rows: Rows, file: InputFile) -> Clicks:
@@ -40,21 +44,21 @@ def _split(texts: pa.Array) -> tuple[pa.Array, Integers]:
     """The ids of all sequences in one array, and how many each sequence has; one without ids has a single empty id."""
     texts = pc.utf8_trim_whitespace(texts)
     written_as_list = pc.match_substring_regex(texts, r"^[\[(].*[\])]$")
-    lists = _split_separated(texts)
+    joined = _joined(texts)
     if pc.any(written_as_list).as_py():
-        literals = [_parse_list(text) for text in texts.filter(written_as_list).to_pylist()]
-        lists = pc.replace_with_mask(lists, written_as_list, pa.array(literals, lists.type))
+        literals = [_SEPARATOR.join(_parse_list(text)) for text in texts.filter(written_as_list).to_pylist()]
+        joined = pc.replace_with_mask(joined, written_as_list, pa.array(literals, joined.type))
+    lists = pc.split_pattern(joined, _SEPARATOR)
     lengths = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), np.int64)
     return lists.flatten(), lengths
 
 
-def _split_separated(texts: pa.Array) -> pa.Array:
-    for mark in ("|", ","):
-        marked = pc.match_substring(texts, mark)
-        texts = pc.if_else(marked, pc.replace_substring_regex(texts, rf"\s*[{mark}]\s*", "\n"), texts)
-    unmarked = pc.invert(pc.match_substring(texts, "\n"))
-    texts = pc.if_else(unmarked, pc.replace_substring_regex(texts, r"\s+", "\n"), texts)
-    return pc.split_pattern(texts, "\n")
+def _joined(texts: pa.Array) -> pa.Array:
+    """Sequences with one separator: the first of bar, comma and white space that occurs in each of them."""
+    for looks, mark in ((r"\|", r"\s*\|\s*"), (",", r"\s*,\s*"), (r"\s", r"\s+")):
+        marked = pc.and_not(pc.match_substring_regex(texts, looks), pc.match_substring(texts, _SEPARATOR))
+        texts = pc.if_else(marked, pc.replace_substring_regex(texts, mark, _SEPARATOR), texts)
+    return texts
 
 
 def _parse_list(text: str) -> Sequence[str]:
@@ -64,7 +68,8 @@ def _parse_list(text: str) -> Sequence[str]:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(values, (list, tuple)) and all(isinstance(value, (str, int)) for value in values):
-            return [str(value) for value in values] or [""]
+            ids = [str(value) for value in values]
+            return ids if ids and not any(_UNFIT.search(item) for item in ids) else [""]
     # Not quoted: [A1, B2]
     return [value.strip() for value in text[1:-1].split(",")]
 

@@ -21,7 +21,7 @@ BAD = np.iinfo(np.int64).min
 END_MS = 4_102_444_800_000
 # A number from here on is milliseconds: as seconds it would be the year 5138, as milliseconds it is March 1973.
 FIRST_MILLISECONDS = 1e11
-_MAX_MAGNITUDE = 1e15  # beyond it a float64 does not hold milliseconds exactly, and no calendar reaches it
+_LARGEST = 2.0**53  # float64 holds whole numbers up to here; out of any range as milliseconds
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
@@ -55,8 +55,8 @@ def _from_numbers(texts: pa.Array) -> Integers:
 
 def from_epoch(values: npt.NDArray[np.float64]) -> Integers:
     """Seconds, or milliseconds from `FIRST_MILLISECONDS` on, to int64 milliseconds."""
-    known = np.abs(values) < _MAX_MAGNITUDE  # false for NaN too
-    values = np.where(known, values, 0.0)
+    known = np.isfinite(values)
+    values = np.clip(np.where(known, values, 0.0), -_LARGEST, _LARGEST)
     scale = np.where(np.abs(values) < FIRST_MILLISECONDS, 1000.0, 1.0)
     return np.where(known, np.rint(values * scale).astype(np.int64), BAD)
 
