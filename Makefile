@@ -26,7 +26,7 @@ test: setup ## run the test suite (ARGS="-k name" and the like reach pytest)
 lint: setup ## check format, lint, types and the direction of imports
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
-	@$(BIN)/mypy $(addprefix .mypy_root/nextclick/,$(PACKAGES)) requirements/install.py setup.py
+	@$(BIN)/mypy
 	@$(BIN)/pytest -q tests/test_imports.py
 
 format: setup ## rewrite the code in the project's format
