@@ -41,6 +41,7 @@ class Signatures(tf.Module):
             contract.SIGNATURE_SERVING: tf.function(self.predict_ids).get_concrete_function(ids),
             contract.SIGNATURE_INDICES: tf.function(self.predict_indices).get_concrete_function(indices),
             contract.SIGNATURE_EXAMPLES: tf.function(self.predict_examples).get_concrete_function(examples),
+            contract.SIGNATURE_ENCODE: tf.function(self.encode_ids).get_concrete_function(ids),
             contract.SIGNATURE_EVALUATE: tf.function(self.evaluate).get_concrete_function(examples),
         }
 
@@ -65,6 +66,14 @@ class Signatures(tf.Module):
         item_ids = _parse(examples)
         _check_request(tf.shape(examples)[0], tf.reduce_max(tf.concat([item_ids.row_lengths(), [0]], axis=0)))
         return self._predict_ids(item_ids)
+
+    def encode_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Sessions as the model sees them: string [batch, length] → int64 [batch, look-back], 0 = padding."""
+        _check_request(tf.shape(item_ids)[0], tf.shape(item_ids)[1])
+        seen = features.newest(self._encode_ids(features.to_ragged(item_ids)), self.scorer.lookback)
+        # The static width tells clients the look-back (contract.SIGNATURE_ENCODE).
+        indices = seen.to_tensor(contract.PADDING_INDEX, shape=[None, self.scorer.lookback])
+        return {contract.OUTPUT_ITEM_INDICES: tf.cast(indices, tf.int64)}
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Ranks and recommendations at every position of raw sessions: `contract.SIGNATURE_EVALUATE`."""

@@ -101,8 +101,10 @@ def open_channel(module: Any, address: str, tls: Tls | None) -> Any:
 
 
 def pauses() -> Iterator[float]:
-    """Seconds to wait before each further try: doubling up to a second, less a random part, so that many clients
-    of a restarted server do not come back at the same moment."""
+    """Seconds to wait before each further try: doubling up to a second, less a random part.
+
+    The random part keeps the clients of a restarted server from coming back at the same moment.
+    """
     longest = FIRST_PAUSE_SECONDS
     while True:
         yield longest * random.uniform(0.5, 1.0)

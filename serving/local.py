@@ -28,7 +28,7 @@ from nextclick.serving.admission import Admission
 from nextclick.serving.models import Models
 from nextclick.serving.services import ModelService, PredictionService, Predictor, Runner
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ async def _serve(config: Any, settings: LocalSettings) -> None:
     announce(facts, settings.ready_file)
     watching = asyncio.ensure_future(_watch(models, healthy, settings.poll_seconds))
     await stop.wait()
-    _log.info("stopping: calls under way have %g s", settings.grace_seconds)
+    log.info("stopping: calls under way have %g s", settings.grace_seconds)
     watching.cancel()
     await healthy.enter_graceful_shutdown()
     await admission.close(settings.grace_seconds)

@@ -1,4 +1,4 @@
-"""The models in memory: what is on disk is loaded, warmed up and only then switched to; the old version serves until then.
+"""The models in memory: what is on disk is loaded and warmed up, and only then switched to.
 
 Lives in the event loop: every method is called there, and all that takes long (reading folders, loading, unloading)
 runs in a pool of one thread beside it.
@@ -15,11 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from nextclick.pipeline.errors import ServingError
 from nextclick.serving import model_config, protos
 from nextclick.serving.failures import invalid, not_found
 from nextclick.serving.servable import Servable
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _STATES = protos.get_model_status_pb2.ModelVersionStatus
 _UNKNOWN = 2  # canonical error code of a version that could not be loaded
 
@@ -62,7 +63,9 @@ class Models:
 
     def reasons(self) -> list[str]:
         """Why versions could not be loaded."""
-        return [version.reason for model in self._models.values() for version in model.versions.values() if version.reason]
+        return [
+            version.reason for model in self._models.values() for version in model.versions.values() if version.reason
+        ]
 
     async def poll(self) -> None:
         """Looks at the folders once, and loads and unloads what changed."""
@@ -76,11 +79,11 @@ class Models:
             try:
                 await self.poll()
             except Exception:
-                _log.exception("looking for new versions failed; the loaded ones go on serving")
+                log.exception("looking for new versions failed; the loaded ones go on serving")
 
     @contextlib.contextmanager
     def lease(self, spec: Any) -> Iterator[Servable]:
-        """The version that a ModelSpec asks for; it is not unloaded within. Raises RequestFailure where there is none."""
+        """The version that a ModelSpec asks for, kept loaded within. Raises RequestFailure where there is none."""
         version = self._resolve(spec)
         assert version.servable is not None
         version.leases += 1
@@ -142,15 +145,16 @@ class Models:
         # An emptied folder is more likely a mishap than a wish to serve nothing.
         for number in model.available() if wanted else []:
             if number not in wanted:
-                _log.info("unloading version %d of model %s", number, name)
+                log.info("unloading version %d of model %s", number, name)
                 self._retire(model.versions[number])
 
     async def _forgive(self, model: _Model, on_disk: dict[int, Path]) -> None:
         """Gives refused versions another try whose files changed, and forgets ended ones that are gone."""
         for number, version in list(model.versions.items()):
-            if version.state == _STATES.END and number not in on_disk:
-                del model.versions[number]
-            elif version.reason and version.fingerprint != await self._aside(_fingerprint, on_disk[number]):
+            if version.state != _STATES.END:
+                continue
+            gone = number not in on_disk
+            if gone or (version.reason and version.fingerprint != await self._aside(_fingerprint, on_disk[number])):
                 del model.versions[number]
 
     async def _load(self, name: str, model: _Model, number: int, path: Path) -> None:
@@ -159,9 +163,9 @@ class Models:
         try:
             version.servable = await self._aside(_load_and_warm_up, name, number, path, self._threads)
             version.state = _STATES.AVAILABLE
-        except Exception as error:
+        except ServingError as error:
             version.state, version.reason, version.fingerprint = _STATES.END, str(error), fingerprint
-            _log.error("refused version %d of model %s: %s", number, name, error)
+            log.error("refused version %d of model %s: %s", number, name, error)
 
     def _retire(self, version: _Version) -> None:
         if version.state == _STATES.AVAILABLE:
@@ -192,10 +196,12 @@ def _load_and_warm_up(name: str, number: int, path: Path, threads: int) -> Serva
     servable = Servable(name, number, path, threads=threads)
     try:
         records = servable.warm_up()
-    except Exception:
+    except Exception as error:
         servable.close()
-        raise
-    _log.info("loaded version %d of model %s after %d warm-up requests", number, name, records)
+        raise (
+            error if isinstance(error, ServingError) else ServingError(f"warming up {path} failed: {error}")
+        ) from error
+    log.info("loaded version %d of model %s after %d warm-up requests", number, name, records)
     return servable
 
 

@@ -56,7 +56,9 @@ class RecordingServer(grpc.GenericRpcHandler):
 
 def prediction(items, scores, version=7, as_content=False):
     """Bytes of a PredictResponse."""
-    response = predict_pb2.PredictResponse(model_spec=model_pb2.ModelSpec(name="tiny", signature_name="serving_default"))
+    response = predict_pb2.PredictResponse(
+        model_spec=model_pb2.ModelSpec(name="tiny", signature_name="serving_default")
+    )
     response.model_spec.version.value = version
     response.outputs["item_ids"].CopyFrom(tf.make_tensor_proto(items, tf.string))
     values = tf.make_tensor_proto(scores, tf.float32)

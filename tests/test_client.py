@@ -1,5 +1,6 @@
 """Without this, the client could send what TensorFlow Serving does not take, hang, hammer a server that is down, or
-give a caller a stack trace in place of a sentence."""
+give a caller a stack trace in place of a sentence.
+"""
 
 import asyncio
 import dataclasses
@@ -100,7 +101,11 @@ def test_a_newer_version_is_asked_for_its_lookback():
         server.answers[METADATA] = [recording_server.metadata(3, version=8)]
         client.predict(["a"])
         client.predict(["a"])
-    assert server.received[PREDICT] == [by_hand([[b"a", b""]]), by_hand([[b"a", b"", b""]]), by_hand([[b"a", b"", b""]])]
+    assert server.received[PREDICT] == [
+        by_hand([[b"a", b""]]),
+        by_hand([[b"a", b"", b""]]),
+        by_hand([[b"a", b"", b""]]),
+    ]
     assert len(server.received[METADATA]) == 2
 
 
@@ -109,7 +114,9 @@ def test_a_model_that_tells_no_lookback_gets_nothing_cut_off():
     with answering(lookback=None) as server:
         blocking(server.address, [session])
         blocking(server.address, [["a"]])
-    first, second = (predict_pb2.PredictRequest.FromString(sent).inputs["item_ids"] for sent in server.received[PREDICT])
+    first, second = (
+        predict_pb2.PredictRequest.FromString(sent).inputs["item_ids"] for sent in server.received[PREDICT]
+    )
     assert [dim.size for dim in first.tensor_shape.dim] == [1, 60]
     assert [dim.size for dim in second.tensor_shape.dim] == [1, 50]
 
@@ -117,7 +124,9 @@ def test_a_model_that_tells_no_lookback_gets_nothing_cut_off():
 @BOTH
 @pytest.mark.parametrize("as_content", [False, True], ids=["float_val", "tensor_content"])
 def test_answer_is_cut_to_k_without_excluded_and_padding(ask, as_content):
-    sent = recording_server.prediction([["x", "y", "", "ü"], ["q", "x", "r", "s"]], [[4, 3, 2, 1], [8, 7, 6, 5]], 7, as_content)
+    sent = recording_server.prediction(
+        [["x", "y", "", "ü"], ["q", "x", "r", "s"]], [[4, 3, 2, 1], [8, 7, 6, 5]], 7, as_content
+    )
     with answering(sent) as server:
         found = ask(server.address, [["a"], ["b"]], k=2, exclude=["x", "not there"])
     assert found == [Answer(("y", "ü"), (3.0, 1.0), 7), Answer(("q", "r"), (8.0, 6.0), 7)]
@@ -204,7 +213,9 @@ def test_a_server_that_comes_up_late_is_met_within_the_deadline(ask):
 def test_where_no_server_is_the_deadline_holds(ask):
     address = f"127.0.0.1:{free_port()}"
     started = time.monotonic()
-    with pytest.raises(ServingError, match=f"no server answers at {address} for model tiny within 0.5 s .*nextclick serve"):
+    with pytest.raises(
+        ServingError, match=f"no server answers at {address} for model tiny within 0.5 s .*nextclick serve"
+    ):
         ask(address, [["a"]], timeout_seconds=0.5)
     assert time.monotonic() - started < 5
 
@@ -223,18 +234,26 @@ def test_a_black_hole_is_left_at_the_deadline(ask):
 @pytest.mark.parametrize(
     ("response", "words"),
     [
-        (recording_server.prediction([["x"]] * 2, [[1.0]] * 2), r"expected item_ids and scores of shape \[1, K\], received item_ids \[2, 1\]"),
+        (
+            recording_server.prediction([["x"]] * 2, [[1.0]] * 2),
+            r"expected item_ids and scores of shape \[1, K\], received item_ids \[2, 1\]",
+        ),
         (recording_server.prediction([["x", "y"]], [[1.0]]), r"received item_ids \[1, 2\]"),
         (predict_pb2.PredictResponse().SerializeToString(), r"received item_ids \[\]"),
     ],
     ids=["another batch", "fewer scores", "nothing"],
 )
 def test_an_answer_of_the_wrong_shape_is_an_error(response, words):
-    with answering(response) as server, pytest.raises(ServingError, match=f"{server.address} gave a wrong answer.*{words}"):
+    with (
+        answering(response) as server,
+        pytest.raises(ServingError, match=f"{server.address} gave a wrong answer.*{words}"),
+    ):
         blocking(server.address, [["a"]])
 
 
-@pytest.mark.parametrize("address", ["", "localhost", "localhost:0", "localhost:65536", "http://localhost:8500", "a b:1"])
+@pytest.mark.parametrize(
+    "address", ["", "localhost", "localhost:0", "localhost:65536", "http://localhost:8500", "a b:1"]
+)
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(ConfigError, match="the address must be HOST:PORT"):
         Client(address)
@@ -297,8 +316,8 @@ def certificates(tmp_path_factory):
     """A self-signed certificate of 127.0.0.1 and its key."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"],
+        f"""openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1
+            -keyout {folder}/key.pem -out {folder}/certificate.pem""".split(),
         check=True,
         capture_output=True,
         timeout=60,

@@ -1,5 +1,6 @@
 """Without this, the local server could answer with other items than the model, with half a model, with statuses that
-TensorFlow Serving does not give, or drop requests when a model is replaced or the server is stopped."""
+TensorFlow Serving does not give, or drop requests when a model is replaced or the server is stopped.
+"""
 
 import shutil
 import signal
@@ -218,7 +219,10 @@ def test_a_shape_that_asks_for_gigabytes_is_refused_unread(predictions):
     for sizes in ((1024, 2**40), (-1, 1)):
         for dim, size in zip(tensor.tensor_shape.dim, sizes, strict=True):
             dim.size = size
-        assert code_of(predictions.Predict, request(signature="predict_indices", item_indices=tensor))[0] == "INVALID_ARGUMENT"
+        assert (
+            code_of(predictions.Predict, request(signature="predict_indices", item_indices=tensor))[0]
+            == "INVALID_ARGUMENT"
+        )
 
 
 def test_exactly_at_the_limits_it_answers(predictions):
@@ -229,7 +233,10 @@ def test_exactly_at_the_limits_it_answers(predictions):
 
 
 def test_an_error_inside_the_graph_is_the_caller_s_status(predictions):
-    assert code_of(predictions.Predict, request(signature="predict_examples", examples=["no example"]))[0] == "INVALID_ARGUMENT"
+    assert (
+        code_of(predictions.Predict, request(signature="predict_examples", examples=["no example"]))[0]
+        == "INVALID_ARGUMENT"
+    )
 
 
 def test_wrong_metadata_and_status_requests(predictions, statuses):
@@ -239,7 +246,10 @@ def test_wrong_metadata_and_status_requests(predictions, statuses):
     assert code_of(predictions.GetModelMetadata, made)[0] == "NOT_FOUND"
     made.model_spec.name = "tiny"
     made.metadata_field.append("weights")
-    assert code_of(predictions.GetModelMetadata, made) == ("INVALID_ARGUMENT", "Metadata field weights is not supported")
+    assert code_of(predictions.GetModelMetadata, made) == (
+        "INVALID_ARGUMENT",
+        "Metadata field weights is not supported",
+    )
     del made.metadata_field[:]
     assert "at least one metadata_field" in code_of(predictions.GetModelMetadata, made)[1]
     assert code_of(statuses.GetModelStatus, get_model_status_pb2.GetModelStatusRequest())[1] == "Missing ModelSpec"

@@ -43,8 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which server to run; auto: the best that is here (%(default)s)",
     )
     parser.add_argument("--poll-seconds", type=float, default=1.0, help="between looks for new versions (%(default)s)")
-    parser.add_argument("--grace-seconds", type=float, default=15.0, help="for calls under way, at the end (%(default)s)")
-    parser.add_argument("--ready-file", metavar="FILE", help="write the addresses here, as JSON, once the models answer")
+    parser.add_argument(
+        "--grace-seconds", type=float, default=15.0, help="for calls under way, at the end (%(default)s)"
+    )
+    parser.add_argument(
+        "--ready-file", metavar="FILE", help="write the addresses here, as JSON, once the models answer"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
