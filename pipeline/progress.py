@@ -13,7 +13,8 @@ from typing import TextIO
 from absl import logging as absl_logging
 
 # Messages of TFX's local runner and launcher, in both supported versions.
-_STARTS, _ENDS, _CACHED = "Component %s is running.", "Component %s is finished.", "Skipping execution for %s"
+_STARTS, _ENDS = "Component %s is running.", "Component %s is finished."
+_CACHED = "A cached execution %d is used."
 
 
 class ComponentProgress(logging.Handler):
