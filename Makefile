@@ -9,7 +9,7 @@ LOCK_1.16 = $(LOCK) --python-version 3.10 --python-platform x86_64-manylinux_2_2
 LOCK_1.21 = $(LOCK) --python-version 3.11 --universal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format benchmark schema sample lock clean
+.PHONY: help setup demo test lint format benchmark schema sample docs lock clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ schema: setup ## infer a schema from DATA=file to compare with schema/schema.pbt
 
 sample: setup ## write the bundled sample of clicks again
 	@$(BIN)/python -m nextclick.pipeline.sample
+
+docs: setup ## write docs/configuration.md again, from the code
+	@$(BIN)/python -m nextclick.pipeline.settings_table > docs/configuration.md
 
 lock: ## pin requirements/*.in again (UPGRADE=1 takes the newest versions that fit)
 	@$(LOCK_1.16) requirements/tfx-1.16.in -o requirements/tfx-1.16.txt
