@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from nextclick.components.ranking import Places, Scorer, Scores, Sessions
+from nextclick.components import item_to_item, session_knn
+from nextclick.components.ranking import NO_CANDIDATES, Places, Scorer, Scores, Sessions
 
 Fit = Callable[[Sessions, int], Scorer]
 
@@ -19,7 +20,7 @@ class Popular:
 
     def candidates(self, prefix: Places) -> tuple[Places, Scores]:
         """No candidates: popularity decides."""
-        return np.empty(0, np.int32), np.empty(0)
+        return NO_CANDIDATES
 
 
 class LastViewed:
@@ -46,4 +47,6 @@ def fit_last_viewed(sessions: Sessions, items: int) -> Scorer:
 REGISTRY: Mapping[str, Fit] = {
     "popular": fit_popular,
     "last_viewed": fit_last_viewed,
+    "item_to_item": item_to_item.fit,
+    "session_knn": session_knn.fit,
 }

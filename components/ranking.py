@@ -22,6 +22,7 @@ Places = npt.NDArray[np.int32]
 Scores = npt.NDArray[Any]
 
 UNKNOWN_PLACE = -1
+NO_CANDIDATES: tuple[Places, Scores] = (np.empty(0, np.int32), np.empty(0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,13 @@ class Sessions:
         """How often each of the catalogue's `size` items occurs, int64 [size]."""
         return np.bincount(self.items[self.items >= 0], minlength=size).astype(np.int64)
 
+    def repeat_share(self) -> float:
+        """Share of the clicks after a session's first that are on the same item as the click before."""
+        followed = np.ones(len(self.items), bool)
+        followed[self.offsets[1:] - 1] = False  # a session's last click is followed by another session
+        repeats = (self.items[:-1] == self.items[1:]) & (self.items[1:] >= 0) & followed[:-1]
+        return float(repeats.sum()) / max(int(followed.sum()), 1)
+
 
 class Scorer(Protocol):
     """A fitted baseline."""
@@ -61,6 +69,19 @@ class Scorer(Protocol):
 
         Returns: distinct places int32 [c] and their scores [c], in any order.
         """
+
+
+def summed(places: Places, scores: Scores) -> tuple[Places, Scores]:
+    """A scorer's candidates from items that may occur many times: the distinct ones, and the sums of their scores."""
+    distinct, where = np.unique(places, return_inverse=True)
+    return distinct, np.bincount(where, weights=scores, minlength=len(distinct))
+
+
+def ranges(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The whole numbers from each `first` to before its `last`, one range after the other."""
+    lengths = last - first
+    numbers: npt.NDArray[np.int64] = np.arange(lengths.sum()) + np.repeat(first - np.cumsum(lengths) + lengths, lengths)
+    return numbers
 
 
 class Ranker:
