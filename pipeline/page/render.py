@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,16 +54,9 @@ LIBRARIES = (
 
 def html(metrics: Any, before: Sequence[dict[str, Any]] = (), unreadable: int = 0) -> str:
     """The report as one HTML document; `before` are the metrics of earlier runs, oldest first."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     script, outcome = _script(), tone(metrics)
     sections = _sections(metrics, before, unreadable)
-    return environment.get_template("template.html").render(
+    return _template().render(
         verdict=verdict(metrics),
         tone=outcome,
         outcome=OUTCOMES[outcome][1],
@@ -77,6 +71,18 @@ def html(metrics: Any, before: Sequence[dict[str, Any]] = (), unreadable: int = 
         script=script,
         policy=_policy(script),
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html")
 
 
 def _sections(metrics: Any, before: Sequence[dict[str, Any]], unreadable: int) -> list[Section]:
@@ -113,6 +119,7 @@ def _headlines(metrics: Any) -> list[tuple[str, str, str]]:
     return found
 
 
+@functools.cache
 def _script() -> str:
     libraries = [_text(f"vendor/{name}.min.js") for name in LIBRARIES]
     licences = _text("vendor/LICENSES.txt").replace("*/", "* /")
