@@ -12,7 +12,16 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent
-FOLDERS = ["pipeline", "pipeline/commands", "pipeline/page", "components", "schema", "serving", "kubeflow"]
+FOLDERS = [
+    "pipeline",
+    "pipeline/commands",
+    "pipeline/benchmarks",
+    "pipeline/page",
+    "components",
+    "schema",
+    "serving",
+    "kubeflow",
+]
 SETS = {"tfx-1.16": 'python_version < "3.11"', "tfx-1.21": 'python_version >= "3.11"'}
 
 
