@@ -111,10 +111,11 @@ def _merged(lost: list[tuple[str, str, int]], missing: int) -> list[tuple[str, i
 
 
 def _times(metrics: Any) -> list[Block]:
-    ranges = {
-        name: values.entries(metrics, "data", "time_range", name)
-        for name in values.mapping(metrics, "data", "time_range")
-    }
+    known = values.mapping(metrics, "data", "time_range")
+    names = [name for name in contract.SPLITS if name in known] + [
+        name for name in known if name not in contract.SPLITS
+    ]
+    ranges = {name: values.entries(known, name) for name in names}
     rows, bars = [], []
     for split, bounds in ranges.items():
         if len(bounds) != 2:

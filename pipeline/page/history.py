@@ -18,7 +18,7 @@ MOST_RUNS = 60
 LINES = ((rankers.RECALL, "Recall@20"), (rankers.MRR, "MRR@20"), ("coverage@20", "Coverage@20"))
 OUTCOMES = {
     "pushed": "pushed",
-    "passed": "passed, nothing new to push",
+    "passed": "passed",
     "refused": "refused",
     "overridden": "overridden",
     "unknown": "no verdict",

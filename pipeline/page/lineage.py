@@ -48,14 +48,15 @@ def _origins(metrics: Any) -> Table:
 
 def _times(metrics: Any) -> list[Block]:
     every = values.mapping(metrics, "run", "seconds_by_component")
-    seconds = {name: found for name, value in every.items() if (found := values.number(value)) is not None}
+    measured = {name: found for name, value in every.items() if (found := values.number(value)) is not None}
+    seconds = dict(sorted(measured.items(), key=lambda pair: -pair[1]))
     if not seconds:
         return [Note(f"Times by component are {values.NOT_AVAILABLE}.")]
     bars = [
         {"label": name, "role": "neutral", "value": value, "text": values.show_seconds(value)}
         for name, value in seconds.items()
     ]
-    slowest = max(seconds, key=lambda name: seconds[name])
+    slowest = next(iter(seconds))
     whole = values.show_seconds(sum(seconds.values()))
     summary = f"{slowest} took longest: {values.show_seconds(seconds[slowest])} of {whole}."
     picture = Chart("bars", "Time by component", summary, {"panels": [{"title": "seconds", "bars": bars}]})

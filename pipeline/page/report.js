@@ -102,7 +102,8 @@
     if (low === undefined) return [0, 1];
     if (!fitted) return [Math.min(0, low), high || 1];
     const room = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
-    return [low - room, high + room];
+    // A share is drawn from 0 to 1 at most, however far the lines are apart.
+    return [low >= 0 ? Math.max(0, low - room) : low - room, high <= 1 ? Math.min(1, high + room) : high + room];
   }
 
   /* Positions whose labels fit beside each other; the first and the last always stay. */
