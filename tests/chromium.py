@@ -1,6 +1,8 @@
 """Drives a headless Chromium over its remote-debugging pipe (NUL-separated JSON on file descriptors 3 and 4).
 
-No port, no driver program and no package is needed, only the browser.
+No port, no driver program and no package is needed, only the browser. By hand, for the picture in the README:
+
+    python tests/chromium.py nextclick-root/reports/latest/index.html docs/report.png
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import os
 import select
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -166,3 +170,18 @@ class Browser:
             self.console.append(json.dumps(found["exceptionDetails"]))
         elif method == "Log.entryAdded":
             self.console.append(found["entry"]["text"])
+
+
+def _picture(page: Path, png: Path) -> None:
+    path = executable()
+    if path is None:
+        sys.exit("no Chromium: install Debian's package chromium, or name one in NEXTCLICK_CHROMIUM")
+    with tempfile.TemporaryDirectory() as profile:
+        browser = Browser(path, Path(profile))
+        browser.open(page.resolve().as_uri(), width=1200, height=1345)
+        browser.screenshot(png, whole=False)
+        browser.close()
+
+
+if __name__ == "__main__":
+    _picture(Path(sys.argv[1]), Path(sys.argv[2]))
