@@ -1,0 +1,151 @@
+"""The shell between TFMA and our metrics: if it misreads predictions or features, the gate judges something else."""
+
+import json
+
+import gate_parts as parts
+import numpy as np
+import pytest
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import metric_types
+
+from nextclick.components import baseline_examples, contract, metrics, tfma_metrics
+from nextclick.components.session_counts import SessionRanks
+from nextclick.components.tfma_metrics import RankingMetrics, SessionCombiner, SessionPreprocessor
+from nextclick.pipeline import evaluation_results, gate
+from nextclick.pipeline.config import Config, replace
+
+
+def one(preprocessor, predictions, **features):
+    extracts = {tfma.PREDICTIONS_KEY: predictions, tfma.FEATURES_KEY: features}
+    (found,) = preprocessor.process(extracts)
+    return found
+
+
+RANKS = np.array([3, 1, 0, 0], np.int32)  # two predictions, padded
+TOP_IDS = np.arange(80).reshape(4, 20)
+
+
+def test_predictions_of_an_only_model_are_read():
+    found = one(SessionPreprocessor("", []), {"ranks": RANKS, "top_ids": TOP_IDS})
+    assert found.ranks.tolist() == [[3, 1]]
+    np.testing.assert_array_equal(found.top_ids, TOP_IDS[:2])
+
+
+def test_predictions_of_one_of_two_models_are_read():
+    predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([7, 0])}}
+    assert one(SessionPreprocessor("served", []), predictions).ranks.tolist() == [[7]]
+    assert one(SessionPreprocessor("candidate", []), predictions).ranks.tolist() == [[3, 1]]
+
+
+def test_predictions_as_a_bare_array_are_the_ranks():
+    assert one(SessionPreprocessor("", []), RANKS).ranks.tolist() == [[3, 1]]
+    assert one(SessionPreprocessor("served", []), {"served": RANKS}).ranks.tolist() == [[3, 1]]
+
+
+def test_baselines_and_targets_come_from_the_features():
+    features = {"ranks_popular": np.array([[9, 8]]), "target_indices": np.array([4, 1])}
+    found = one(SessionPreprocessor("", ["popular"]), {"ranks": RANKS}, **features)
+    assert found.ranks.tolist() == [[3, 1], [9, 8]]
+    assert found.targets.tolist() == [4, 1]
+
+
+def test_session_of_one_click_makes_no_prediction():
+    found = one(SessionPreprocessor("", ["popular"]), {"ranks": np.zeros(4, np.int32)})
+    assert found.ranks.shape == (2, 0)
+
+
+def test_missing_baseline_is_an_error_and_not_a_win():
+    with pytest.raises(ValueError, match="made 2 predictions and the baseline popular 0"):
+        one(SessionPreprocessor("", ["popular"]), {"ranks": RANKS})
+
+
+def by_name(found):
+    return {key.name: value for key, value in found.items()}
+
+
+def test_accumulators_merge_in_any_order_and_between_batches():
+    combiner = SessionCombiner("", ["popular"], ["popular"], "")
+    sessions = [SessionRanks(np.array([[r], [2]]), np.zeros((1, 0)), np.zeros(0)) for r in range(1, 1401)]
+    parts_ = [combiner.create_accumulator() for _ in range(3)]
+    for number, session in enumerate(sessions):
+        parts_[number % 2] = combiner.add_input(parts_[number % 2], session)  # the third stays empty
+    parts_[0] = combiner.compact(parts_[0])
+    merged = by_name(combiner.extract_output(combiner.merge_accumulators(reversed(parts_))))
+    assert merged["predictions"] == 1400
+    assert merged["recall@20"] == 20 / 1400
+    assert merged["popular/mrr@20"] == 0.5
+
+
+def test_keys_are_those_that_thresholds_are_looked_up_by():
+    config = gate.eval_config(Config())
+    wanted = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
+    sessions = SessionRanks(np.full((5, 1), 2), np.zeros((1, 20)), np.zeros(1))
+    combiner = SessionCombiner("", contract.BASELINES, ["popular"], "")
+    found = combiner.extract_output(combiner.add_input(combiner.create_accumulator(), sessions))
+    missing = {key.name for key in wanted if not key.is_diff and key not in found}
+    assert missing == {"invalid@20"}  # wants the catalogue
+
+
+def test_served_model_has_no_baselines_of_its_own():
+    config = gate.eval_config(Config())
+    computations = RankingMetrics(["popular"], ["popular"]).computations(
+        eval_config=config, model_names=[gate.CANDIDATE, gate.SERVED]
+    )
+    empty = [c.combiner.extract_output(c.combiner.create_accumulator()) for c in computations]
+    assert "popular/recall@20" in by_name(empty[0])
+    assert "popular/recall@20" not in by_name(empty[1])
+    assert {key.model_name for key in empty[1]} == {gate.SERVED}
+    assert len(set(computations)) == 2  # TFMA drops computations that it takes for the same
+
+
+def test_metric_is_named_by_class_and_module_in_the_config():
+    (metric,) = gate.eval_config(Config()).metrics_specs[0].metrics
+    assert (metric.module, metric.class_name) == ("nextclick.components.tfma_metrics", "RankingMetrics")
+    instance = tfma_metrics.RankingMetrics.from_config(json.loads(metric.config))
+    assert isinstance(instance, metric_types.Metric)
+
+
+def test_catalogue_is_put_into_the_config():
+    changed = tfma_metrics.with_catalogue(gate.eval_config(Config()), "/some/file")
+    assert json.loads(changed.metrics_specs[0].metrics[0].config)["catalogue"] == "/some/file"
+    assert json.loads(changed.metrics_specs[0].metrics[0].config)["baselines"] == list(contract.BASELINES)
+
+
+def test_tfma_gives_what_a_recount_of_the_ranks_gives(tmp_path):
+    """Random sessions through Beam, TFMA and two SavedModels; the figures recounted with numpy from the same ranks."""
+    chance = np.random.default_rng(3)
+    columns = ["model_ranks", "served", *contract.BASELINES]
+    rows = [
+        dict(zip(columns, chance.integers(1, 40, (6, chance.integers(1, 12))).tolist(), strict=True)) for _ in range(60)
+    ]
+    sessions = [
+        parts.ranked(f"s{i}", row["model_ranks"], **{n: row[n] for n in columns[1:]}) for i, row in enumerate(rows)
+    ]
+    examples = parts.ranked_artifact(tmp_path / "examples", *sessions)
+    served = parts.model_artifact(tmp_path / "served", feature="served_ranks")
+    served.set_string_custom_property("served_version", "1")
+    config = replace(Config(), {"gate.baselines": contract.BASELINES})
+    judged = parts.judge(tmp_path, parts.model_artifact(tmp_path / "model"), examples, config, served)
+    evaluation = evaluation_results.read(judged.evaluation.uri, judged, config)["evaluation"]
+
+    every = {name: np.array([rank for row in rows for rank in row[name]]) for name in columns}
+    found = {"model_ranks": evaluation["model"], "served": evaluation["served"], **evaluation["baselines"]}
+    for name, ranks in every.items():
+        assert found[name]["recall@20"] == pytest.approx(np.mean(ranks <= 20), abs=1e-9)
+        assert found[name]["mrr@10"] == pytest.approx(np.mean((ranks <= 10) / ranks), abs=1e-9)
+        assert found[name]["ndcg@5"] == pytest.approx(np.mean((ranks <= 5) / np.log2(ranks + 1)), abs=1e-9)
+    assert evaluation["predictions"] == len(every["served"])
+    slices = {entry["slice"]: entry for entry in evaluation["slices"]}
+    short = [row["model_ranks"] for row in rows if 2 <= len(row["model_ranks"]) <= 3]
+    assert slices["session_length=3-4"]["metrics"]["recall@20"] == pytest.approx(np.mean(np.concatenate(short) <= 20))
+    fifth = [row["session_knn"][4:5] + row["session_knn"][3:4] for row in rows]
+    expected = np.mean(np.concatenate(fifth) <= 20)
+    assert slices["position=4-5"]["metrics"]["session_knn/recall@20"] == pytest.approx(expected)
+    assert evaluation["model"]["coverage@20"] == pytest.approx(20 / 30)  # the model always shows the first twenty
+
+
+def test_catalogue_survives_its_file(tmp_path):
+    path = str(tmp_path / "catalogue.npz")
+    baseline_examples.write_catalogue(metrics.Catalogue(3, np.array([5, 2], np.int64)), path)
+    found = baseline_examples.read_catalogue(path)
+    assert (found.first_index, found.clicks.tolist(), found.size) == (3, [5, 2], 2)
