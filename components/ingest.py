@@ -71,7 +71,7 @@ def build(root: Any, clicks: list[InputFile], tests: list[InputFile], *, data: D
         (read_tally, written.tallies)
         | "AllTallies" >> beam.Flatten()
         | "SumAll" >> beam.CombineGlobally(counts.merge)
-        | "WriteTally" >> beam.ParDo(WriteTally(outputs.tally), beam.pvalue.AsSingleton(items))
+        | "WriteTally" >> beam.Map(write_tally, outputs.tally, beam.pvalue.AsSingleton(items))
     )
 
 
@@ -124,18 +124,12 @@ class WriteSessions(beam.DoFn):
         yield tally
 
 
-class WriteTally(beam.DoFn):
-    """The tally of everything and the distinct training items → a file that the executor reads."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def process(self, tally: Tally, items: bytes) -> None:
-        """Writes it."""
-        tally.add("items", "", sharding.from_bytes(items).num_rows)
-        tf.io.gfile.makedirs(posixpath.dirname(self._path))
-        with tf.io.gfile.GFile(self._path, "w") as stream:
-            stream.write(counts.to_json(tally))
+def write_tally(tally: Tally, path: str, items: bytes) -> None:
+    """Writes the tally of everything, with the number of distinct training items, where the executor reads it."""
+    tally.add("items", "", sharding.from_bytes(items).num_rows)
+    tf.io.gfile.makedirs(posixpath.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as stream:
+        stream.write(counts.to_json(tally))
 
 
 def distinct_items(parts: Iterable[bytes]) -> bytes:
