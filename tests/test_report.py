@@ -75,6 +75,11 @@ FAILED = [
             id="refused",
         ),
         pytest.param(
+            changed(pushed=None, gate__blessed=False),
+            "Refused, nothing was pushed, although every check passed; the run's log may tell why.",
+            id="refused for no reason in the table",
+        ),
+        pytest.param(
             changed(gate__overridden=True, gate__checks=FAILED[1:2]),
             "The gate was overridden: version 1789356286 was pushed although 1 of 1 check failed, “Recall@1” "
             "(0.9500 is above the most allowed, 0.9000).",

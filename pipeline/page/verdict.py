@@ -16,7 +16,9 @@ def verdict(metrics: Any) -> str:
     if tone(metrics) == "overridden":
         return f"The gate was overridden: {_despite(metrics, version)}."
     if not blessed:
-        return f"Refused, nothing was pushed: {_failures(metrics)}."
+        failed = any(not check.get("passed") for check in checks(metrics))
+        why = f": {_failures(metrics)}" if failed else f", although {_failures(metrics)}; the run's log may tell why"
+        return f"Refused, nothing was pushed{why}."
     return f"{_outcome(metrics, version)}: {_quality(metrics)}."
 
 
