@@ -30,6 +30,6 @@ def read(path: Path, format_name: str = "auto") -> tuple[list[Click], list[tuple
     rejects: list[tuple[int, str, str]] = []
     for found in readers.read_clicks(readers.open_log(file, format_name)):
         rejects += [tuple(reject) for reject in found.rejects]
-        for session, item, time, kind in zip(*found.batch.to_pydict().values()):
+        for session, item, time, kind in zip(*found.batch.to_pydict().values(), strict=True):
             clicks.append((session.decode(), item.decode(), time, kind.decode()))
     return clicks, sorted(rejects)

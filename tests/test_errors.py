@@ -15,9 +15,10 @@ def _refuse(row: int) -> int:
 
 
 def test_sentence_survives_a_beam_worker() -> None:
-    with pytest.raises(Exception) as caught:
-        with beam.Pipeline(argv=[f"--runner={RUNNER}"]) as pipeline:
-            pipeline | beam.Create([1]) | "Refuse it" >> beam.Map(_refuse)
+    pipeline = beam.Pipeline(argv=[f"--runner={RUNNER}"])
+    pipeline | beam.Create([1]) | "Refuse it" >> beam.Map(_refuse)
+    with pytest.raises(Exception, match="no such column") as caught:
+        pipeline.run()
     found = find_data_error(caught.value)
     assert isinstance(found, DataError)
     assert str(found) == "clicks.csv, row 3: no such column 'item'"
@@ -33,13 +34,12 @@ def test_sentence_survives_as_text_of_a_traceback() -> None:
 
 
 def test_cause_is_found_through_the_chain() -> None:
-    try:
-        try:
-            raise DataError("x.csv is empty")
-        except DataError as error:
-            raise RuntimeError("component failed") from error
-    except RuntimeError as error:
-        assert str(find_data_error(error)) == "x.csv is empty"
+    error = RuntimeError("component failed")
+    error.__cause__ = DataError("x.csv is empty")
+    assert str(find_data_error(error)) == "x.csv is empty"
+    error = RuntimeError("while handling another")
+    error.__context__ = DataError("y.csv is empty")
+    assert str(find_data_error(error)) == "y.csv is empty"
 
 
 def test_other_errors_are_left_alone() -> None:

@@ -20,7 +20,16 @@ def _names(*paths: Path | str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("b.csv", "a.tsv.gz", "deep/c.csv", "_SUCCESS", ".hidden.csv", "_temporary/d.csv", "README.md", "w[1].csv"):
+    for name in (
+        "b.csv",
+        "a.tsv.gz",
+        "deep/c.csv",
+        "_SUCCESS",
+        ".hidden.csv",
+        "_temporary/d.csv",
+        "README.md",
+        "w[1].csv",
+    ):
         log_files.write(tmp_path / "logs" / name, "x\n")
     return tmp_path / "logs"
 
@@ -62,7 +71,7 @@ def test_nothing_found_is_one_sentence(folder: Path, path: str, said: str) -> No
 
 
 def test_unknown_file_system_is_one_sentence() -> None:
-    with pytest.raises(DataError, match="foo://bar/clicks.csv cannot be listed: .*filesystem"):
+    with pytest.raises(DataError, match=r"foo://bar/clicks\.csv cannot be listed: .*filesystem"):
         inputs.expand_inputs(["foo://bar/clicks.csv"])
 
 

@@ -43,7 +43,24 @@ def test_delimiter_is_found_in_the_header(tmp_path: Path, name: str, mark: str) 
 
 
 def test_ids_stay_as_they_are(tmp_path: Path) -> None:
-    ids = ["A-1", "a-1", "A 1", " A1", "007", "7.0", "é", "日本", "a,b", 'say "hi"', "null", "NaN", "-", "'", "5'", "#1"]
+    ids = [
+        "A-1",
+        "a-1",
+        "A 1",
+        " A1",
+        "007",
+        "7.0",
+        "é",
+        "日本",
+        "a,b",
+        'say "hi"',
+        "null",
+        "NaN",
+        "-",
+        "'",
+        "5'",
+        "#1",
+    ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["session_id", "item_id", "timestamp"])
@@ -154,7 +171,7 @@ def test_truncated_gzip_gives_what_was_readable(tmp_path: Path) -> None:
     clicks, rejects = log_files.read(log_files.write(tmp_path / "clicks.bin", whole[: len(whole) // 2]))
     assert 1000 < len(clicks) < 4000
     assert [click[0] for click in clicks] == [f"s{row}" for row in range(len(clicks))]
-    (row, reason, text), = rejects
+    ((row, reason, text),) = rejects
     assert (row, reason) == (len(clicks) + 2, "truncated_file")
     assert rows[len(clicks)].startswith(text)
 
@@ -179,7 +196,10 @@ def test_gzip_of_several_members_and_under_another_name(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "clicks.csv, row 1 is not UTF-8 text"),
         (b"PK\x03\x04 and so on", "clicks.csv is a zip archive"),
         ("session_id,item_id,timestamp\n".encode("utf-16"), "clicks.csv is UTF-16 text"),
-        (b"session_id,item_id,time_stamp\n1,2,3\n", "column timestamp is missing (nearest: time_stamp); found session_id, item_id, time_stamp"),
+        (
+            b"session_id,item_id,time_stamp\n1,2,3\n",
+            "column timestamp is missing (nearest: time_stamp); found session_id, item_id, time_stamp",
+        ),
         (b"1,2,1396437466\n", "row 1: column session_id is missing"),
         (b"\n1,2,1396437466\n", "found nothing"),
         (b"session_id,item_id,timestamp,item_id\n", "has the column item_id more than once"),

@@ -1,4 +1,4 @@
-"""If these failed, the examples would not say what `components/contract.py` says, and every later step would be wrong."""
+"""If these failed, the examples would not be what `components/contract.py` says, and later steps would be wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from nextclick.components import records, rows, sessions
 
 
 def _sessions(*lengths: int) -> sessions.Sessions:
-    values = [(f"s{number}", f"é{place}", 1000 * number + place) for number, n in enumerate(lengths) for place in range(n)]
+    values = [
+        (f"s{number}", f"é{place}", 1000 * number + place) for number, n in enumerate(lengths) for place in range(n)
+    ]
     batch = pa.RecordBatch.from_arrays(
         [
             pa.array([session.encode() for session, _, _ in values], pa.large_binary()),

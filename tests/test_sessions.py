@@ -15,7 +15,7 @@ CLICKS = st.lists(st.tuples(st.sampled_from("abAé "), st.sampled_from("xyz"), s
 
 
 def _batch(clicks: list[Click]) -> pa.RecordBatch:
-    session, item, time = zip(*clicks) if clicks else ((), (), ())
+    session, item, time = zip(*clicks, strict=True) if clicks else ((), (), ())
     columns = [
         pa.array([name.encode() for name in session], pa.large_binary()),
         pa.array([name.encode() for name in item], pa.large_binary()),
@@ -26,7 +26,9 @@ def _batch(clicks: list[Click]) -> pa.RecordBatch:
 
 
 def _plain(found: sessions.Sessions) -> list[list[Click]]:
-    values = list(zip(*(found.clicks.column(name).to_pylist() for name in ("session_id", "item_id", "time_ms"))))
+    values = list(
+        zip(*(found.clicks.column(name).to_pylist() for name in ("session_id", "item_id", "time_ms")), strict=True)
+    )
     events = iter(found.events)
     taken = [[values[next(events)] for _ in range(length)] for length in found.lengths]
     return [[(session.decode(), item.decode(), time) for session, item, time in session_] for session_ in taken]
@@ -74,7 +76,9 @@ def test_session_hash_never_changes() -> None:
     ids = pa.array([b"1", b"2", b"12", "é".encode(), b"a" * 300], pa.large_binary())
     assert sharding.fingerprints(ids).tolist() == sharding.fingerprints(ids.slice(0)).tolist()
     assert [_naive_hash(item) for item in ids.to_pylist()] == sharding.fingerprints(ids).tolist()
-    assert [_naive_hash(item) for item in ids.slice(2, 2).to_pylist()] == sharding.fingerprints(ids.slice(2, 2)).tolist()
+    assert [_naive_hash(item) for item in ids.slice(2, 2).to_pylist()] == sharding.fingerprints(
+        ids.slice(2, 2)
+    ).tolist()
 
 
 def _naive_hash(item: bytes) -> int:
@@ -122,7 +126,7 @@ def test_sessions_of_several_items(clicks: list[Click]) -> None:
     several = sessions.has_several_items(grouped)
     assert several.tolist() == [len({item for _, item, _ in session}) > 1 for session in _naive(clicks)]
     assert _plain(grouped.keep_sessions(several)) == [
-        session for session, wanted in zip(_naive(clicks), several) if wanted
+        session for session, wanted in zip(_naive(clicks), several, strict=True) if wanted
     ]
 
 

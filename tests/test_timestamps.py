@@ -32,7 +32,20 @@ WRITTEN = {
     "2014-04-07": 1_396_828_800_000,
     "9999-12-31": 253_402_214_400_000,
 }
-NO_TIMES = ("", " ", "soon", "nan", "-inf", "0x5F", "1_000", "2014-02-30", "2014-04-07T25:00:00", "07.04.2014", "12:00", "١")
+NO_TIMES = (
+    "",
+    " ",
+    "soon",
+    "nan",
+    "-inf",
+    "0x5F",
+    "1_000",
+    "2014-02-30",
+    "2014-04-07T25:00:00",
+    "07.04.2014",
+    "12:00",
+    "١",
+)
 
 
 @pytest.mark.parametrize(("text", "time"), WRITTEN.items())
@@ -56,7 +69,9 @@ def test_no_rows() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2099, 12, 31)), min_size=1), st.booleans())
+@given(
+    st.lists(st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2099, 12, 31)), min_size=1), st.booleans()
+)
 def test_python_agrees_on_iso_times(moments: list[datetime.datetime], zoned: bool) -> None:
     zone = "+00:00" if zoned else ""
     times = timestamps.milliseconds(pa.array([f"{moment.isoformat()}{zone}" for moment in moments]))
