@@ -40,6 +40,7 @@ class Plan:
         input_fingerprint: of the input files' content; empty where nothing is cached.
         served_state: of what is served now; empty where nothing is cached.
         run_id: differs from run to run, so that a push is never answered from the cache.
+        refused_folder: gets the dead letter of a run that ends while it reads the input; empty: it is not kept.
         metadata_path: SQLite file of ML Metadata; None where the orchestrator brings its own.
         beam_arguments: arguments of every Beam component.
         cached: whether unchanged steps are answered from earlier runs.
@@ -53,6 +54,7 @@ class Plan:
     input_fingerprint: str = ""
     served_state: str = ""
     run_id: str = ""
+    refused_folder: str = ""
     metadata_path: str | None = None
     beam_arguments: tuple[str, ...] = ()
     cached: bool = False
@@ -109,7 +111,10 @@ def _pipeline(plan: Plan, components: list[Any]) -> tfx.dsl.Pipeline:
 def _example_gen(plan: Plan) -> Any:
     """Reads the clicks, groups them into sessions, splits them by time."""
     return SessionExampleGen(
-        config_json=config.to_json(config.keep(plan.config, "data")), input_fingerprint=plan.input_fingerprint
+        config_json=config.to_json(config.keep(plan.config, "data")),
+        input_fingerprint=plan.input_fingerprint,
+        code_sha256=plan.code_sha256,
+        refused_folder=plan.refused_folder,
     )
 
 

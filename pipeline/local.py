@@ -115,6 +115,7 @@ def _plan(effective: Config, root: Root, run_id: str) -> definition.Plan:
         input_fingerprint=example_gen.input_fingerprint(effective),
         served_state=served.state(str(base)),
         run_id=run_id,
+        refused_folder=str(root.dead_letter("refused")),
         metadata_path=str(root.metadata),
         beam_arguments=tuple(beam_options.beam_arguments(effective)),
         cached=True,
