@@ -24,7 +24,8 @@ from nextclick.pipeline import config as configuration
 from nextclick.pipeline import gate
 from nextclick.pipeline.config import Config
 
-BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
+# Without an image TFX packs itself up for workers elsewhere, which takes seconds and is never used in this process.
+BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none"]
 PAD = contract.NO_PREDICTION
 
 

@@ -1,4 +1,4 @@
-"""From sessions' ranks to named metrics: if sums did not merge exactly, a figure would depend on how Beam cut the data."""
+"""From sessions' ranks to named metrics: if sums did not merge exactly, figures would depend on Beam's batches."""
 
 import numpy as np
 import pytest
