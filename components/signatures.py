@@ -47,29 +47,33 @@ class Signatures(tf.Module):
 
     def predict_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended ids of sessions: string [batch, length], padded with "" → string [batch, K], float32 scores."""
-        _check_request(tf.shape(item_ids)[0], tf.shape(item_ids)[1])
-        return self._predict_ids(features.to_ragged(item_ids))
+        with tf.control_dependencies(_size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
+            return self._predict_ids(features.to_ragged(tf.identity(item_ids)))
 
     def predict_indices(self, item_indices: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended indices of encoded sessions: int64 [batch, length], 0 = padding → int64 [batch, K], scores."""
-        _check_request(tf.shape(item_indices)[0], tf.shape(item_indices)[1])
         rows = self.scorer.first_item + self.scorer.items
-        tf.debugging.assert_less(item_indices, tf.constant(rows, tf.int64), f"an item index is not below {rows}")
-        tf.debugging.assert_non_negative(item_indices, "an item index is negative")
-        sessions = tf.ragged.boolean_mask(item_indices, item_indices > contract.PADDING_INDEX)
-        places, scores = self._recommend(sessions)
+        checks = [
+            *_size_checks(tf.shape(item_indices)[0], tf.shape(item_indices)[1]),
+            tf.debugging.assert_less(item_indices, tf.constant(rows, tf.int64), f"an item index is not below {rows}"),
+            tf.debugging.assert_non_negative(item_indices, "an item index is negative"),
+        ]
+        with tf.control_dependencies(checks):
+            item_indices = tf.identity(item_indices)
+        places, scores = self._recommend(tf.ragged.boolean_mask(item_indices, item_indices > contract.PADDING_INDEX))
         recommended = tf.cast(places, tf.int64) + self.scorer.first_item
         return {contract.OUTPUT_ITEM_INDICES: recommended, contract.OUTPUT_SCORES: scores}
 
     def predict_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended ids of serialised raw tf.Examples, string [batch]."""
         item_ids = _parse(examples)
-        _check_request(tf.shape(examples)[0], tf.reduce_max(tf.concat([item_ids.row_lengths(), [0]], axis=0)))
-        return self._predict_ids(item_ids)
+        with tf.control_dependencies(_size_checks(tf.shape(examples)[0], _greatest(item_ids.row_lengths()))):
+            return self._predict_ids(item_ids.with_flat_values(tf.identity(item_ids.flat_values)))
 
     def encode_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sessions as the model sees them: string [batch, length] → int64 [batch, look-back], 0 = padding."""
-        _check_request(tf.shape(item_ids)[0], tf.shape(item_ids)[1])
+        with tf.control_dependencies(_size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
+            item_ids = tf.identity(item_ids)
         seen = features.newest(self._encode_ids(features.to_ragged(item_ids)), self.scorer.lookback)
         # The static width tells clients the look-back (contract.SIGNATURE_ENCODE).
         indices = seen.to_tensor(contract.PADDING_INDEX, shape=[None, self.scorer.lookback])
@@ -85,10 +89,9 @@ class Signatures(tf.Module):
         }
 
     def _predict_ids(self, item_ids: Any) -> dict[str, tf.Tensor]:
-        longest = tf.reduce_max(tf.concat([tf.strings.length(item_ids.flat_values), [0]], axis=0))
-        tf.debugging.assert_less_equal(
-            longest, contract.MAX_ITEM_ID_BYTES, f"an item id has more than {contract.MAX_ITEM_ID_BYTES} bytes"
-        )
+        longest = _greatest(tf.strings.length(item_ids.flat_values))
+        with tf.control_dependencies([_at_most(longest, contract.MAX_ITEM_ID_BYTES, "an item id", "bytes")]):
+            item_ids = item_ids.with_flat_values(tf.identity(item_ids.flat_values))
         places, scores = self._recommend(self._encode_ids(item_ids))
         return {contract.OUTPUT_ITEM_IDS: tf.gather(self.item_ids, places), contract.OUTPUT_SCORES: scores}
 
@@ -113,15 +116,22 @@ def _parse(examples: tf.Tensor) -> Any:
     return tf.RaggedTensor.from_sparse(parsed[contract.ITEM_IDS])
 
 
-def _check_request(sessions: tf.Tensor, items: tf.Tensor) -> None:
-    """Refuses requests whose answer would take the time or memory of many."""
-    tf.debugging.assert_less_equal(
-        sessions,
-        tf.constant(contract.MAX_REQUEST_BATCH, sessions.dtype),
-        f"a request has more than {contract.MAX_REQUEST_BATCH} sessions",
-    )
-    tf.debugging.assert_less_equal(
-        items,
-        tf.constant(contract.MAX_REQUEST_ITEMS, items.dtype),
-        f"a session has more than {contract.MAX_REQUEST_ITEMS} items",
-    )
+def _size_checks(sessions: tf.Tensor, items: tf.Tensor) -> list[Any]:
+    """Operations that refuse requests whose answer would take the time or memory of many.
+
+    What follows must wait for them by `tf.control_dependencies`, or it may run, and fail, first.
+    """
+    return [
+        _at_most(sessions, contract.MAX_REQUEST_BATCH, "a request", "sessions"),
+        _at_most(items, contract.MAX_REQUEST_ITEMS, "a session", "items"),
+    ]
+
+
+def _at_most(found: tf.Tensor, limit: int, owner: str, things: str) -> Any:
+    message = f"{owner} has more than {limit} {things}"
+    return tf.debugging.assert_less_equal(found, tf.constant(limit, found.dtype), message)
+
+
+def _greatest(values: tf.Tensor) -> tf.Tensor:
+    """The greatest of some integers, 0 where there are none."""
+    return tf.reduce_max(tf.concat([values, tf.zeros([1], values.dtype)], axis=0))

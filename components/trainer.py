@@ -39,9 +39,10 @@ def run_fn(fn_args: Any) -> None:
     start = time.monotonic()
     set_threads(config.training.threads)
     transform = TFTransformOutput(fn_args.transform_output)
-    vocabulary = read_vocabulary(transform)
+    vocabulary = list(transform.vocabulary_by_name(contract.VOCABULARY_NAME))
     spec = transform.transformed_feature_spec()
     train = dataset.read_split(fn_args.train_files, spec)
+    check_known(train, config)
     validation = dataset.read_split(fn_args.eval_files, spec)
     fitted = fit(config, train, validation, len(vocabulary))
     write_logs(fn_args.model_run_dir, fitted)
@@ -59,14 +60,13 @@ def fit(config: Config, train: dataset.Split, validation: dataset.Split, items: 
     return dataclasses.replace(fitted, model=again.model, refit_history=again.history)
 
 
-def read_vocabulary(transform: Any) -> list[bytes]:
-    """The item ids of the vocabulary, in order. Raises DataError where there is none."""
-    vocabulary = transform.vocabulary_by_name(contract.VOCABULARY_NAME)
-    if not vocabulary or transform.vocabulary_size_by_name(contract.VOCABULARY_NAME) < 1:
+def check_known(train: dataset.Split, config: Config) -> None:
+    """Raises DataError where the training split has no item of the vocabulary (which Transform then fills with one)."""
+    if not (train.sessions.values >= contract.FIRST_OOV_INDEX + config.features.oov_buckets).any():
         raise DataError(
-            "the training split has no item with features.min_item_support clicks: lower it, or give more data"
+            f"no item has {config.features.min_item_support} clicks in the training split: lower "
+            "features.min_item_support, or give more data"
         )
-    return list(vocabulary)
 
 
 def export(config: Config, fitted: Fitted, transform: Any, vocabulary: list[bytes], folder: str) -> None:

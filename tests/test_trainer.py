@@ -1,0 +1,92 @@
+"""run_fn: what the later components read of a training, and what becomes of one that cannot or must not learn."""
+
+import json
+
+import numpy as np
+import pytest
+import recommender_runs as runs
+import tensorflow as tf
+
+from nextclick.components import dataset, sequences, trainer
+from nextclick.pipeline import config as configuration
+from nextclick.pipeline.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def transformed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trainer")
+    runs.transform(
+        runs.CONFIG, {"train": runs.cyclic_sessions(60, 1), "validation": runs.cyclic_sessions(20, 2)}, folder
+    )
+    return folder
+
+
+def run(folder, name, **settings):
+    config = configuration.replace(runs.CONFIG, settings)
+    arguments = runs.run_arguments(config, folder, name)
+    trainer.run_fn(arguments)
+    with open(f"{arguments.model_run_dir}/training.json", encoding="utf-8") as file:
+        return arguments, json.load(file)
+
+
+def test_training_json_tells_the_training():
+    with open(f"{runs.exported().run_folder}/training.json", encoding="utf-8") as file:
+        found = json.load(file)
+    history = found["history"]
+    assert [line["epoch"] for line in history] == list(range(1, found["epochs"] + 1))
+    best = max(history, key=lambda line: line["validation_mrr@20"])
+    assert found["best_epoch"] == best["epoch"]
+    events = sum(len(session) - 1 for session in runs.cyclic_sessions(400, 1))
+    assert found["events"] == events * found["epochs"]
+    assert found["parameters"] == 32 * 16 + 48 * (16 + 16 + 2)
+    assert found["peak_memory_bytes"] > 100 * 2**20
+    assert found["seconds"] > sum(line["seconds"] for line in history)
+    assert found["events_per_second"] > 0
+    assert found["refit_epochs"] == 0
+
+
+def test_tensorboard_has_a_point_an_epoch():
+    files = tf.io.gfile.glob(f"{runs.exported().run_folder}/events.out.tfevents*")
+    tags = [
+        value.tag
+        for file in files
+        for event in tf.compat.v1.train.summary_iterator(file)
+        for value in event.summary.value
+    ]
+    with open(f"{runs.exported().run_folder}/training.json", encoding="utf-8") as file:
+        epochs = json.load(file)["epochs"]
+    assert {tag: tags.count(tag) for tag in tags} == dict.fromkeys(
+        ("loss", "validation_recall@20", "validation_mrr@20", "seconds"), epochs
+    )
+
+
+def test_an_untrained_model_is_exported_all_the_same(transformed):
+    arguments, found = run(transformed, "untrained", **{"training.max_steps": 0})
+    assert (found["epochs"], found["best_epoch"], found["events"], found["history"]) == (0, 0, 0, [])
+    model = tf.saved_model.load(arguments.serving_model_dir)
+    scores = model.signatures["serving_default"](item_ids=tf.constant([["item 3"]]))["scores"].numpy()
+    assert np.isfinite(scores).all()
+
+
+def test_refit_trains_again_on_both_splits_for_the_best_number_of_epochs(transformed):
+    _, found = run(transformed, "refit", **{"data.refit": True, "training.epochs": 2})
+    train, validation = (
+        sum(len(session) - 1 for session in runs.cyclic_sessions(count, seed)) for count, seed in ((60, 1), (20, 2))
+    )
+    assert found["refit_epochs"] == found["best_epoch"]
+    assert found["events"] == train * found["epochs"] + (train + validation) * found["refit_epochs"]
+
+
+def test_a_split_without_a_known_item_is_refused():
+    config = configuration.replace(runs.CONFIG, {"features.min_item_support": 5, "features.oov_buckets": 3})
+    trainer.check_known(dataset.split_of(sequences.from_lists([[1, 2], [3, 4]]), 5), config)
+    with pytest.raises(DataError, match=r"no item has 5 clicks in the training split: lower features.min_item_support"):
+        trainer.check_known(dataset.split_of(sequences.from_lists([[1, 2], [3, 1], []]), 5), config)
+
+
+def test_threads_that_come_too_late_are_told(capsys):
+    tf.constant(1.0) + 1.0  # TensorFlow runs
+    trainer.set_threads(1 + tf.config.threading.get_intra_op_parallelism_threads())
+    assert "has no effect" in capsys.readouterr().err
+    trainer.set_threads(0)
+    assert capsys.readouterr().err == ""
