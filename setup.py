@@ -62,6 +62,7 @@ setup(
         "nextclick.pipeline": ["data/*"],
         "nextclick.pipeline.page": ["*.css", "*.html", "*.js", "vendor/*"],
         "nextclick.schema": ["*.pbtxt", "*.md"],
+        "nextclick.serving": ["config/*", "playground/*"],
     },
     entry_points={"console_scripts": ["nextclick=nextclick.pipeline.cli:main"]},
 )

@@ -17,7 +17,6 @@ from typing import Any
 from google.protobuf import text_format
 
 from nextclick.pipeline.errors import ServingError
-from nextclick.serving import protos
 from nextclick.serving.client import Client
 
 PROGRAM = "tensorflow_model_server"
@@ -49,6 +48,19 @@ class Endpoint:
         return None if self.rest_port is None else f"{self.host}:{self.rest_port}"
 
 
+@dataclasses.dataclass(frozen=True)
+class SettingsFiles:
+    """TensorFlow Serving's own settings files (settings_files.py); None: not given."""
+
+    batching: Path | None = None
+    monitoring: Path | None = None
+    ssl: Path | None = None
+
+    def paths(self) -> list[Path]:
+        """Those that are given."""
+        return [path for path in (self.batching, self.monitoring, self.ssl) if path is not None]
+
+
 def has_program() -> bool:
     """Whether TensorFlow Serving is installed here."""
     return shutil.which(PROGRAM) is not None
@@ -70,30 +82,21 @@ def has_docker() -> bool:
     return answer.returncode == 0 and bool(answer.stdout.strip())
 
 
-def program_command(config_file: Path, endpoint: Endpoint) -> list[str]:
+def program_command(config_file: Path, endpoint: Endpoint, files: SettingsFiles) -> list[str]:
     """How the program is started."""
-    return [PROGRAM, *_flags(config_file, endpoint.port, endpoint.rest_port)]
+    return [PROGRAM, *_flags(config_file, endpoint.port, endpoint.rest_port, files)]
 
 
-def docker_command(config: Any, config_file: Path, endpoint: Endpoint) -> list[str]:
-    """How the container is started; the base paths are mounted where `in_container` says."""
+def docker_command(config: Any, config_file: Path, endpoint: Endpoint, files: SettingsFiles) -> list[str]:
+    """How the container is started; every path is mounted where it is here, so that a reload can name it too."""
     command = ["docker", "run", "--rm", "--init", "-p", f"{endpoint.address}:{_GRPC_PORT}"]
     if endpoint.rest_port is not None:
         command += ["-p", f"{endpoint.host}:{endpoint.rest_port}:{_REST_PORT}"]
-    for entry in config.model_config_list.config:
-        command += ["-v", f"{entry.base_path}:{_mounted(entry.name)}:ro"]
-    command += ["-v", f"{config_file.parent}:/config:ro", "--entrypoint", PROGRAM, IMAGE]
+    mounted = [entry.base_path for entry in config.model_config_list.config]
+    for path in [*mounted, str(config_file.parent), *map(str, files.paths())]:
+        command += ["-v", f"{path}:{path}:ro"]
     rest_port = None if endpoint.rest_port is None else _REST_PORT
-    return command + _flags(Path("/config") / config_file.name, _GRPC_PORT, rest_port)
-
-
-def in_container(config: Any) -> Any:
-    """The configuration with the base paths that the container sees."""
-    changed = protos.model_server_config_pb2.ModelServerConfig()
-    changed.CopyFrom(config)
-    for entry in changed.model_config_list.config:
-        entry.base_path = _mounted(entry.name)
-    return changed
+    return [*command, "--entrypoint", PROGRAM, IMAGE, *_flags(config_file, _GRPC_PORT, rest_port, files)]
 
 
 @contextlib.contextmanager
@@ -146,7 +149,7 @@ def _available(client: Client) -> list[int]:
         return []
 
 
-def _flags(config_file: Path, port: int, rest_port: int | None) -> list[str]:
+def _flags(config_file: Path, port: int, rest_port: int | None, files: SettingsFiles) -> list[str]:
     flags = [
         f"--port={port}",
         f"--model_config_file={config_file}",
@@ -156,11 +159,15 @@ def _flags(config_file: Path, port: int, rest_port: int | None) -> list[str]:
         "--num_load_threads=1",
         "--num_unload_threads=1",
     ]
-    return flags if rest_port is None else [*flags, f"--rest_api_port={rest_port}"]
-
-
-def _mounted(name: str) -> str:
-    return f"/models/{name}"
+    if rest_port is not None:
+        flags.append(f"--rest_api_port={rest_port}")
+    if files.batching is not None:
+        flags += ["--enable_batching=true", f"--batching_parameters_file={files.batching}"]
+    if files.monitoring is not None:
+        flags.append(f"--monitoring_config_file={files.monitoring}")
+    if files.ssl is not None:
+        flags.append(f"--ssl_config_file={files.ssl}")
+    return flags
 
 
 def _free_port(host: str) -> int:

@@ -2,7 +2,7 @@
 
 For development, tests and small CPU nodes, where TensorFlow Serving itself is not installed.
 
-    models are loaded and warmed up → the port opens → "ready" is printed and the ready file is written
+    models are loaded and warmed up → the ports open → "ready" is printed and the ready file is written
     SIGTERM or SIGINT → health says NOT_SERVING, no new call is taken, calls under way are answered → exit 0
 """
 
@@ -21,12 +21,23 @@ from typing import Any
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
-from nextclick.pipeline.errors import ServingError
-from nextclick.serving import protos
+from nextclick.pipeline.errors import ConfigError, ServingError
+from nextclick.serving import model_config, protos
 from nextclick.serving.admission import Admission
+from nextclick.serving.batching import Batcher
+from nextclick.serving.failures import RequestFailure
+from nextclick.serving.http import HttpServer
+from nextclick.serving.metrics import Metrics
 from nextclick.serving.models import Models
+from nextclick.serving.rest import PLAYGROUND, Rest
 from nextclick.serving.services import ModelService, PredictionService, Predictor, Runner
+from nextclick.serving.settings_files import DEFAULT_METRICS_PATH, Batching, ServerTls
+
+SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health")
+# Replies of calls that were answered just before the end get so long to leave.
+_LAST_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -40,91 +51,169 @@ class LocalSettings:
     rest_port: int | None = None  # 0: any free one; None: no REST
     poll_seconds: float = 1.0  # between two looks for new versions
     grace_seconds: float = 15.0  # that calls under way get when the server is told to stop
-    run_threads: int = 2  # calls that run at once
+    run_threads: int = 2  # calls that run at once, without batching
     threads: int = 0  # of TensorFlow, in one call; 0: all cores
+    batching: Batching | None = None
     max_message_bytes: int = 64 * 2**20
     max_concurrent_calls: int = 1000  # beyond: RESOURCE_EXHAUSTED
+    metrics_path: str | None = DEFAULT_METRICS_PATH
+    tls: ServerTls | None = None
+    playground: bool = False
+    config_file: Path | None = None  # read again when it changes
     ready_file: Path | None = None
 
 
 def run(config: Any, settings: LocalSettings) -> int:
     """Serves a ModelServerConfig until SIGTERM or SIGINT; returns 0 when all calls have been answered.
 
-    Raises ServingError where the port is taken or no version of a model can be loaded.
+    Raises ServingError where a port is taken or no version of a model can be loaded.
     """
-    asyncio.run(_serve(config, settings))
+
+    async def serve() -> None:
+        await LocalServer(config, settings).serve()
+
+    asyncio.run(serve())
     return 0
 
 
-async def _serve(config: Any, settings: LocalSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    models, runner = Models(config, threads=settings.threads), Runner(settings.run_threads)
-    admission = Admission(settings.max_concurrent_calls)
-    server, healthy = _build(models, runner, admission, settings)
-    port = _bind(server, settings)
-    stopped = asyncio.ensure_future(stop.wait())
-    loading = asyncio.ensure_future(models.poll())
-    await asyncio.wait({stopped, loading}, return_when=asyncio.FIRST_COMPLETED)
-    if stopped.done():
+class LocalServer:
+    """The parts of one server, put together; made inside the event loop."""
+
+    def __init__(self, config: Any, settings: LocalSettings) -> None:
+        self._settings = settings
+        metrics = Metrics()
+        self._models = Models(config, metrics, threads=settings.threads)
+        self._runner = Batcher(settings.batching, metrics) if settings.batching else Runner(settings.run_threads)
+        self._admission = Admission(settings.max_concurrent_calls)
+        self._healthy = health.aio.HealthServicer()
+        predictor = Predictor(self._models, self._runner, metrics)
+        self._grpc = self._grpc_server(predictor)
+        rest = Rest(
+            self._models,
+            predictor,
+            self._admission,
+            metrics=(settings.metrics_path, metrics.text) if settings.metrics_path else None,
+            playground=Path(__file__).with_name("playground") if settings.playground else None,
+        )
+        self._http = HttpServer(rest.handle, settings.max_message_bytes)
+
+    async def serve(self) -> None:
+        """From loading the models to the last answer."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        port = self._bind()
+        stopped = asyncio.ensure_future(stop.wait())
+        loading = asyncio.ensure_future(self._models.poll())
+        await asyncio.wait({stopped, loading}, return_when=asyncio.FIRST_COMPLETED)
         await loading
-        await models.close()
-        return
-    _check_loaded(models)
-    await server.start()
-    await _report_health(healthy, models)
-    facts = {"server": "local", "grpc": f"{settings.host}:{port}", "rest": None, "models": models.names()}
-    announce(facts, settings.ready_file)
-    watching = asyncio.ensure_future(_watch(models, healthy, settings.poll_seconds))
-    await stop.wait()
-    log.info("stopping: calls under way have %g s", settings.grace_seconds)
-    watching.cancel()
-    await healthy.enter_graceful_shutdown()
-    await admission.close(settings.grace_seconds)
-    await server.stop(1.0)
-    runner.close()
-    await models.close()
+        if not stopped.done():
+            _check_loaded(self._models)
+            await self._open(port)
+            watching = asyncio.ensure_future(self._watch())
+            await stopped
+            log.info("stopping: calls under way have %g s", self._settings.grace_seconds)
+            watching.cancel()
+            await self._close()
+        self._runner.close()
+        await self._models.close()
+
+    def _grpc_server(self, predictor: Predictor) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", self._settings.max_message_bytes),
+                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent share of its calls
+            ]
+        )
+        protos.prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(self._models, predictor, self._admission), server
+        )
+        protos.model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(self._models, self._admission), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._healthy, server)
+        reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), server)
+        return server
+
+    def _bind(self) -> int:
+        """Takes the gRPC port before the models are loaded, which takes seconds."""
+        address, tls = f"{self._settings.host}:{self._settings.port}", self._settings.tls
+        try:
+            if tls is None:
+                return int(self._grpc.add_insecure_port(address))
+            credentials = grpc.ssl_server_credentials(
+                [(tls.key, tls.certificate)], tls.authority or None, require_client_auth=tls.verify_clients
+            )
+            return int(self._grpc.add_secure_port(address, credentials))
+        except (RuntimeError, ValueError) as error:
+            raise ServingError(f"cannot listen on {address}: {error}; is another server there? try --port 0") from error
+
+    async def _open(self, port: int) -> None:
+        settings, rest = self._settings, None
+        if settings.rest_port is not None:
+            rest = f"{settings.host}:{await self._http.start(settings.host, settings.rest_port)}"
+        await self._grpc.start()
+        await self._report_health()
+        facts = {"server": "local", "grpc": f"{settings.host}:{port}", "rest": rest, "models": self._models.names()}
+        if settings.playground and rest:
+            print(f"playground: http://{rest}{PLAYGROUND}", flush=True)
+        announce(facts, settings.ready_file)
+
+    async def _close(self) -> None:
+        await self._healthy.enter_graceful_shutdown()
+        await self._admission.close(self._settings.grace_seconds)
+        await self._grpc.stop(_LAST_SECONDS)
+        await self._http.stop()
+
+    async def _watch(self) -> None:
+        """Looks for new versions and for a changed configuration file, for ever; whatever fails, the loaded go on."""
+        seen = _changed_ns(self._settings.config_file)
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                if (changed := _changed_ns(self._settings.config_file)) != seen:
+                    seen = changed
+                    await self._reread()
+                await self._models.poll()
+                await self._report_health()
+            except Exception:
+                log.exception("looking for changes failed; the loaded versions go on serving")
+
+    async def _reread(self) -> None:
+        assert self._settings.config_file is not None
+        try:
+            await self._models.reconfigure(model_config.of_file(self._settings.config_file))
+            log.info("read %s again", self._settings.config_file)
+        except (ConfigError, RequestFailure) as error:
+            log.error("left the changed %s unused: %s", self._settings.config_file, error)
+
+    async def _report_health(self) -> None:
+        """Health of the whole server ("") and of each model by its name."""
+        serving, broken = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        names = self._models.names()
+        for name, version in names.items():
+            await self._healthy.set(name, broken if version is None else serving)
+        await self._healthy.set("", serving if all(version is not None for version in names.values()) else broken)
 
 
 def announce(facts: dict[str, Any], ready_file: Path | None) -> None:
     """Says that the server answers: one line on stdout, "ready: " and the facts as JSON, the same in the ready file."""
     text = json.dumps(facts)
     if ready_file is not None:
-        aside = ready_file.with_name(ready_file.name + f".{os.getpid()}")
+        aside = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
         aside.write_text(text + "\n", encoding="utf-8")
         aside.replace(ready_file)
     print(f"ready: {text}", flush=True)
 
 
-def _build(
-    models: Models, runner: Runner, admission: Admission, settings: LocalSettings
-) -> tuple[grpc.aio.Server, Any]:
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent share of its calls
-        ]
-    )
-    predictor = Predictor(models, runner)
-    protos.prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, predictor, admission), server
-    )
-    protos.model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, admission), server)
-    healthy = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    return server, healthy
+def log_to_stderr() -> None:
+    """One line a message, with its time."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
 
-def _bind(server: grpc.aio.Server, settings: LocalSettings) -> int:
-    address = f"{settings.host}:{settings.port}"
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise ServingError(f"cannot listen on {address}: {error}; is another server there? try --port 0") from error
-    if not port:
-        raise ServingError(f"cannot listen on {address}; is another server there? try --port 0")
-    return int(port)
+def _changed_ns(path: Path | None) -> int:
+    """When a file was last written; 0 where it is not there."""
+    return path.stat().st_mtime_ns if path is not None and path.exists() else 0
 
 
 def _check_loaded(models: Models) -> None:
@@ -132,26 +221,3 @@ def _check_loaded(models: Models) -> None:
     if missing:
         reasons = "; ".join(models.reasons()) or "no version on disk"
         raise ServingError(f"no version of model {', '.join(missing)} can be served: {reasons}")
-
-
-async def _watch(models: Models, healthy: Any, poll_seconds: float) -> None:
-    async def keep_reporting() -> None:
-        while True:
-            await asyncio.sleep(poll_seconds)
-            await _report_health(healthy, models)
-
-    await asyncio.gather(models.watch(poll_seconds), keep_reporting())
-
-
-async def _report_health(healthy: Any, models: Models) -> None:
-    """Health of the whole server ("") and of each model by its name."""
-    serving, broken = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-    names = models.names()
-    for name, version in names.items():
-        await healthy.set(name, broken if version is None else serving)
-    await healthy.set("", serving if all(version is not None for version in names.values()) else broken)
-
-
-def log_to_stderr() -> None:
-    """One line a message, with its time."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

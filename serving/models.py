@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,44 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from nextclick.pipeline.errors import ServingError
-from nextclick.serving import model_config, protos
-from nextclick.serving.failures import invalid, not_found
+from nextclick.serving import model_config, states
+from nextclick.serving.failures import invalid
+from nextclick.serving.metrics import Metrics
 from nextclick.serving.servable import Servable
+from nextclick.serving.states import STATES, Fingerprint, Model, Version
 
 log = logging.getLogger(__name__)
-_STATES = protos.get_model_status_pb2.ModelVersionStatus
-_UNKNOWN = 2  # canonical error code of a version that could not be loaded
-
-Fingerprint = tuple[tuple[str, int, int], ...]
-
-
-@dataclasses.dataclass
-class _Version:
-    """One version of a model, from its discovery to its end."""
-
-    state: int
-    reason: str = ""  # why it could not be loaded
-    fingerprint: Fingerprint = ()  # of the files that could not be loaded
-    servable: Servable | None = None
-    leases: int = 0
-
-
-@dataclasses.dataclass
-class _Model:
-    """A ModelConfig and what became of its versions."""
-
-    config: Any
-    versions: dict[int, _Version] = dataclasses.field(default_factory=dict)
-
-    def available(self) -> list[int]:
-        return [number for number, version in self.versions.items() if version.state == _STATES.AVAILABLE]
 
 
 class Models:
     """Every model of a ModelServerConfig."""
 
-    def __init__(self, config: Any, *, threads: int = 0) -> None:
-        self._models = {entry.name: _Model(entry) for entry in config.model_config_list.config}
+    def __init__(self, config: Any, metrics: Metrics, *, threads: int = 0) -> None:
+        self._models = states.models_of(config)
+        self._changing = asyncio.Lock()
+        self._metrics = metrics
         self._threads = threads
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
 
@@ -69,22 +46,39 @@ class Models:
 
     async def poll(self) -> None:
         """Looks at the folders once, and loads and unloads what changed."""
-        for name, model in list(self._models.items()):
-            await self._reconcile(name, model)
+        async with self._changing:
+            for name, model in list(self._models.items()):
+                await self._reconcile(name, model)
 
-    async def watch(self, poll_seconds: float) -> None:
-        """Polls for ever."""
-        while True:
-            await asyncio.sleep(poll_seconds)
-            try:
-                await self.poll()
-            except Exception:
-                log.exception("looking for new versions failed; the loaded ones go on serving")
+    async def reconfigure(self, config: Any) -> None:
+        """Serves another ModelServerConfig: models it leaves out are unloaded, versions it wants are loaded first.
+
+        Raises RequestFailure, and changes nothing, where TensorFlow Serving would refuse the configuration: it is
+        malformed, or it moves a label that is in use to a version that does not answer yet (TRAPS 108).
+        """
+        problem = model_config.problem_of(config)
+        if problem:
+            raise invalid(problem)
+        async with self._changing:
+            wanted = states.models_of(config)
+            for name, model in wanted.items():
+                current = self._models.get(name)
+                if current is not None and current.config.base_path == model.config.base_path:
+                    model.versions = current.versions
+                    states.check_labels(name, current.labels, model)
+            kept = [id(model.versions) for model in wanted.values()]
+            left_out = [model for model in self._models.values() if id(model.versions) not in kept]
+            self._models = wanted
+            for model in left_out:
+                for version in model.versions.values():
+                    self._retire(version)
+            for name, model in wanted.items():
+                await self._reconcile(name, model)
 
     @contextlib.contextmanager
     def lease(self, spec: Any) -> Iterator[Servable]:
         """The version that a ModelSpec asks for, kept loaded within. Raises RequestFailure where there is none."""
-        version = self._resolve(spec)
+        version = states.resolve(self._models.get(spec.name), spec)
         assert version.servable is not None
         version.leases += 1
         try:
@@ -95,21 +89,7 @@ class Models:
 
     def status(self, spec: Any) -> Any:
         """GetModelStatusResponse for a ModelSpec. Raises RequestFailure on an unknown model or version."""
-        model = self._models.get(spec.name)
-        versions = dict(sorted(model.versions.items(), reverse=True)) if model else {}
-        if not versions:
-            raise not_found(f"Could not find any versions of model {spec.name}")
-        if spec.HasField("version"):
-            if spec.version.value not in versions:
-                raise not_found(f"Could not find version {spec.version.value} of model {spec.name}")
-            versions = {spec.version.value: versions[spec.version.value]}
-        response = protos.get_model_status_pb2.GetModelStatusResponse()
-        for number, version in versions.items():
-            entry = response.model_version_status.add(version=number, state=version.state)
-            if version.reason:
-                entry.status.error_code = _UNKNOWN
-            entry.status.error_message = version.reason
-        return response
+        return states.status_response(self._models.get(spec.name), spec)
 
     async def close(self) -> None:
         """Unloads everything."""
@@ -118,21 +98,7 @@ class Models:
                 self._retire(version)
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
 
-    def _resolve(self, spec: Any) -> _Version:
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        model = self._models.get(spec.name)
-        number = _asked_version(model, spec)
-        if model is None or not model.available():
-            raise not_found(f"Servable not found for request: Latest({spec.name})")
-        if number is None:
-            number = max(model.available())
-        version = model.versions.get(number)
-        if version is None or version.state != _STATES.AVAILABLE:
-            raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
-        return version
-
-    async def _reconcile(self, name: str, model: _Model) -> None:
+    async def _reconcile(self, name: str, model: Model) -> None:
         on_disk = await self._aside(model_config.versions_on_disk, Path(model.config.base_path))
         await self._forgive(model, on_disk)
         while True:
@@ -148,48 +114,39 @@ class Models:
                 log.info("unloading version %d of model %s", number, name)
                 self._retire(model.versions[number])
 
-    async def _forgive(self, model: _Model, on_disk: dict[int, Path]) -> None:
+    async def _forgive(self, model: Model, on_disk: dict[int, Path]) -> None:
         """Gives refused versions another try whose files changed, and forgets ended ones that are gone."""
         for number, version in list(model.versions.items()):
-            if version.state != _STATES.END:
+            if version.state != STATES.END:
                 continue
             gone = number not in on_disk
             if gone or (version.reason and version.fingerprint != await self._aside(_fingerprint, on_disk[number])):
                 del model.versions[number]
 
-    async def _load(self, name: str, model: _Model, number: int, path: Path) -> None:
-        version = model.versions[number] = _Version(_STATES.LOADING)
+    async def _load(self, name: str, model: Model, number: int, path: Path) -> None:
+        version = model.versions[number] = Version(STATES.LOADING)
         fingerprint = await self._aside(_fingerprint, path)
         try:
             version.servable = await self._aside(_load_and_warm_up, name, number, path, self._threads)
-            version.state = _STATES.AVAILABLE
+            version.state = STATES.AVAILABLE
+            self._metrics.loads.add(model_path=str(path), status="success")
         except ServingError as error:
-            version.state, version.reason, version.fingerprint = _STATES.END, str(error), fingerprint
+            version.state, version.reason, version.fingerprint = STATES.END, str(error), fingerprint
+            self._metrics.loads.add(model_path=str(path), status="fail")
             log.error("refused version %d of model %s: %s", number, name, error)
 
-    def _retire(self, version: _Version) -> None:
-        if version.state == _STATES.AVAILABLE:
-            version.state = _STATES.UNLOADING
+    def _retire(self, version: Version) -> None:
+        if version.state == STATES.AVAILABLE:
+            version.state = STATES.UNLOADING
             self._unload_if_idle(version)
 
-    def _unload_if_idle(self, version: _Version) -> None:
-        if version.state == _STATES.UNLOADING and version.leases == 0 and version.servable is not None:
+    def _unload_if_idle(self, version: Version) -> None:
+        if version.state == STATES.UNLOADING and version.leases == 0 and version.servable is not None:
             self._pool.submit(version.servable.close)
-            version.servable, version.state = None, _STATES.END
+            version.servable, version.state = None, STATES.END
 
     async def _aside(self, function: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
-
-
-def _asked_version(model: _Model | None, spec: Any) -> int | None:
-    choice = spec.WhichOneof("version_choice")
-    if choice == "version":
-        return int(spec.version.value)
-    if choice == "version_label":
-        if model is None or spec.version_label not in model.config.version_labels:
-            raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-        return int(model.config.version_labels[spec.version_label])
-    return None
 
 
 def _load_and_warm_up(name: str, number: int, path: Path, threads: int) -> Servable:

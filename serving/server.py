@@ -5,6 +5,7 @@ or the local server. `running` starts one in a process of its own for as long as
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from nextclick.pipeline.errors import ConfigError, ServingError
-from nextclick.serving import external, local
-from nextclick.serving.external import Endpoint
+from nextclick.serving import external, local, settings_files
+from nextclick.serving.external import Endpoint, SettingsFiles
 
 PROGRAM, DOCKER, LOCAL = KINDS = ("tensorflow_model_server", "docker", "local")
 
@@ -31,19 +32,33 @@ def choose() -> str:
     return DOCKER if external.has_docker() else LOCAL
 
 
-def serve(config: Any, kind: str, settings: local.LocalSettings) -> int:
+def serve(config: Any, kind: str, settings: local.LocalSettings, files: SettingsFiles) -> int:
     """Serves a ModelServerConfig until SIGTERM or SIGINT; returns the server's exit code.
 
-    Raises ConfigError where that kind of server is not here, ServingError where it does not come up.
+    Raises ConfigError where that kind of server is not here or a settings file is wrong, ServingError where it does
+    not come up.
     """
+    settings = with_files(settings, files)  # read in any case: TensorFlow Serving's own complaints are hard to find
     if kind == LOCAL:
         print("server: the local server of nextclick (TensorFlow in Python, for development and CPU nodes)", flush=True)
         return local.run(config, settings)
+    if settings.playground:
+        raise ConfigError("the playground is a page of the local server: add --server local")
     if kind == PROGRAM and not external.has_program():
         raise ConfigError(f"{PROGRAM} is not on the PATH: install TensorFlow Serving or leave --server out")
     if kind == DOCKER and not external.has_docker():
         raise ConfigError("no Docker engine answers here: start it or leave --server out")
-    return _serve_externally(config, kind, settings)
+    return _serve_externally(config, kind, settings, files)
+
+
+def with_files(settings: local.LocalSettings, files: SettingsFiles) -> local.LocalSettings:
+    """Settings of the local server with what TensorFlow Serving's files say. Raises ConfigError."""
+    return dataclasses.replace(
+        settings,
+        batching=settings_files.read_batching(files.batching) if files.batching else None,
+        metrics_path=settings_files.read_monitoring_path(files.monitoring) if files.monitoring else None,
+        tls=settings_files.read_tls(files.ssl) if files.ssl else None,
+    )
 
 
 @contextlib.contextmanager
@@ -98,16 +113,15 @@ def _wait_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path, t
         time.sleep(_LOOK_SECONDS)
 
 
-def _serve_externally(config: Any, kind: str, settings: local.LocalSettings) -> int:
+def _serve_externally(config: Any, kind: str, settings: local.LocalSettings, files: SettingsFiles) -> int:
     endpoint = external.with_free_ports(Endpoint(settings.host, settings.port, settings.rest_port))
-    seen = config if kind == PROGRAM else external.in_container(config)
-    with external.config_file(seen) as path:
+    with external.config_file(config) as path:
         if kind == PROGRAM:
             print("server: TensorFlow Serving, the tensorflow_model_server on this machine", flush=True)
-            command = external.program_command(path, endpoint)
+            command = external.program_command(path, endpoint, files)
         else:
             print(f"server: TensorFlow Serving in Docker, image {external.IMAGE}", flush=True)
-            command = external.docker_command(config, path, endpoint)
+            command = external.docker_command(config, path, endpoint, files)
         with subprocess.Popen(command) as process:
             external.forward_signals(process)
             names = [entry.name for entry in config.model_config_list.config]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,9 +14,11 @@ import grpc.aio
 
 from nextclick.serving import calls, protos
 from nextclick.serving.admission import Admission
+from nextclick.serving.batching import Batcher
 from nextclick.serving.calls import Array, Call
 from nextclick.serving.failures import RequestFailure, invalid
 from nextclick.serving.messages import SIGNATURE_METADATA
+from nextclick.serving.metrics import Metrics
 from nextclick.serving.models import Models
 from nextclick.serving.servable import Servable
 
@@ -55,19 +58,40 @@ class Runner:
 class Predictor:
     """PredictRequest → PredictResponse, for gRPC and whatever else brings requests."""
 
-    def __init__(self, models: Models, runner: Runner) -> None:
+    def __init__(self, models: Models, runner: Runner | Batcher, metrics: Metrics) -> None:
         self._models = models
         self._runner = runner
+        self._metrics = metrics
 
-    async def predict(self, request: Any) -> Any:
-        """Raises RequestFailure."""
+    async def predict(self, request: Any, entrypoint: str) -> Any:
+        """Answers, and counts how it went. Raises RequestFailure."""
+        started, code = time.monotonic(), grpc.StatusCode.CANCELLED
+        try:
+            response = await self._predict(request)
+            code = grpc.StatusCode.OK
+            return response
+        except RequestFailure as failure:
+            code = failure.code
+            raise
+        finally:
+            self._metrics.request(self._known(request), entrypoint, time.monotonic() - started, code)
+
+    async def _predict(self, request: Any) -> Any:
         with self._models.lease(request.model_spec) as servable:
             call = calls.read(request, servable.signatures)
+            started = time.monotonic()
             results = await self._runner.run(servable, call)
+            microseconds = (time.monotonic() - started) * 1e6
+            self._metrics.runtime_latency.add(microseconds, model_name=servable.model, API="Predict", runtime="TF1")
             return calls.write(call, results, servable.model, servable.version)
 
+    def _known(self, request: Any) -> str:
+        """The model's name, unless a caller made it up: every label value costs memory for ever."""
+        name: str = request.model_spec.name
+        return name if name in self._models.names() else "unknown"
 
-class PredictionService(protos.prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+
+class PredictionService(protos.prediction_service_pb2_grpc.PredictionServiceServicer):
     """tensorflow.serving.PredictionService."""
 
     def __init__(self, models: Models, predictor: Predictor, admission: Admission) -> None:
@@ -78,7 +102,7 @@ class PredictionService(protos.prediction_service_pb2_grpc.PredictionServiceServ
     @answering
     async def Predict(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Runs a signature."""
-        return await self._predictor.predict(request)
+        return await self._predictor.predict(request, "GRPC")
 
     @answering
     async def GetModelMetadata(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -109,7 +133,7 @@ class PredictionService(protos.prediction_service_pb2_grpc.PredictionServiceServ
         raise _not_offered("MultiInference")
 
 
-class ModelService(protos.model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+class ModelService(protos.model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
 
     def __init__(self, models: Models, admission: Admission) -> None:
@@ -125,8 +149,9 @@ class ModelService(protos.model_service_pb2_grpc.ModelServiceServicer):  # type:
 
     @answering
     async def HandleReloadConfigRequest(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        """Not offered yet."""
-        raise _not_offered("HandleReloadConfigRequest")
+        """Serves another configuration; answers when its versions have been loaded, or refused."""
+        await self._models.reconfigure(request.config)
+        return protos.model_management_pb2.ReloadConfigResponse()
 
 
 def metadata_response(servable: Servable) -> Any:

@@ -190,9 +190,12 @@ def test_models_config_beside_the_models_wins_and_its_paths_are_relative_to_it(r
     assert (entry.name, entry.base_path) == ("shop", str(tmp_path / "serving" / "tiny"))
 
 
+FILES = external.SettingsFiles(Path("/s/batching.txt"), Path("/s/monitoring.config"), Path("/s/ssl.config"))
+
+
 def test_command_of_the_program():
     endpoint = external.Endpoint("127.0.0.1", 8500, 8501)
-    assert external.program_command(Path("/c/models.config"), endpoint) == [
+    assert external.program_command(Path("/c/models.config"), endpoint, FILES) == [
         "tensorflow_model_server",
         "--port=8500",
         "--model_config_file=/c/models.config",
@@ -201,20 +204,26 @@ def test_command_of_the_program():
         "--num_load_threads=1",
         "--num_unload_threads=1",
         "--rest_api_port=8501",
+        "--enable_batching=true",
+        "--batching_parameters_file=/s/batching.txt",
+        "--monitoring_config_file=/s/monitoring.config",
+        "--ssl_config_file=/s/ssl.config",
     ]
 
 
 def test_command_of_the_container():
     config = config_of(f"model_config_list {{ {ENTRY.format('')} }}")
-    command = external.docker_command(config, Path("/tmp/x/models.config"), external.Endpoint("127.0.0.1", 9000, None))
-    start = "docker run --rm --init -p 127.0.0.1:9000:8500 -v /m:/models/m:ro -v /tmp/x:/config:ro --entrypoint"
+    endpoint, files = external.Endpoint("127.0.0.1", 9000, None), external.SettingsFiles()
+    command = external.docker_command(config, Path("/tmp/x/models.config"), endpoint, files)
+    start = "docker run --rm --init -p 127.0.0.1:9000:8500 -v /m:/m:ro -v /tmp/x:/tmp/x:ro --entrypoint"
     assert command[:11] == start.split()
     assert command[11] == "tensorflow_model_server"
     assert command[12].startswith("tensorflow/serving:")
     assert not command[12].endswith(":latest")
-    assert command[13:15] == ["--port=8500", "--model_config_file=/config/models.config"]
-    assert not any(flag.startswith("--rest_api_port") for flag in command)
-    assert external.in_container(config).model_config_list.config[0].base_path == "/models/m"
+    assert command[13:15] == ["--port=8500", "--model_config_file=/tmp/x/models.config"]
+    assert not any(flag.startswith(("--rest_api_port", "--enable_batching")) for flag in command)
+    mounted = external.docker_command(config, Path("/tmp/x/models.config"), endpoint, FILES)
+    assert "/s/batching.txt:/s/batching.txt:ro" in mounted
 
 
 def test_docker_without_an_engine_does_not_count(tmp_path, monkeypatch):

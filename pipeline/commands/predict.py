@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from typing import Any
 
 from nextclick.pipeline.commands import options
 from nextclick.pipeline.config import ServingConfig
@@ -49,13 +50,19 @@ def add_tls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-key", metavar="FILE", default="", help="the key of our certificate")
 
 
-def main(args: argparse.Namespace) -> int:
-    """Prints the answer. Raises ConfigError, DataError, ServingError."""
-    from nextclick.serving.client import Client, Tls
+def tls_of(args: argparse.Namespace) -> Any:
+    """The client's Tls that the options ask for, or None."""
+    from nextclick.serving.client import Tls
 
     secure = args.tls or args.tls_ca or args.tls_certificate or args.tls_key
-    tls = Tls(args.tls_ca, args.tls_certificate, args.tls_key) if secure else None
-    with Client(args.address, args.model, label=args.label, timeout_seconds=args.timeout, tls=tls) as client:
+    return Tls(args.tls_ca, args.tls_certificate, args.tls_key) if secure else None
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints the answer. Raises ConfigError, DataError, ServingError."""
+    from nextclick.serving.client import Client
+
+    with Client(args.address, args.model, label=args.label, timeout_seconds=args.timeout, tls=tls_of(args)) as client:
         started = time.perf_counter()
         answer = client.predict(args.items, k=args.k, exclude=args.exclude)
         milliseconds = (time.perf_counter() - started) * 1000

@@ -21,6 +21,7 @@ from nextclick.pipeline.errors import ConfigError
 
 DEFAULT_PORT = 8500
 DEFAULT_REST_PORT = 8501
+DEFAULT, OFF = "default", "off"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ready-file", metavar="FILE", help="write the addresses here, as JSON, once the models answer"
     )
+    parser.add_argument("--playground", action="store_true", help="also serve a page to try the models by hand")
+    files = parser.add_argument_group("TensorFlow Serving's settings files (serving/config); off: without")
+    files.add_argument("--batching", metavar="FILE", default=DEFAULT, help="batching parameters (the one we ship)")
+    files.add_argument("--monitoring", metavar="FILE", default=DEFAULT, help="Prometheus metrics (the one we ship)")
+    files.add_argument(
+        "--ssl", metavar="FILE", default=OFF, help="key and certificates: gRPC by TLS only (%(default)s)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Serves until stopped. Raises ConfigError, ServingError."""
     from nextclick.serving import local, model_config, server
+    from nextclick.serving.external import SettingsFiles
 
     config = model_config.of_folder(Path(args.model)) if args.model else model_config.of_root(Path(args.root))
     settings = local.LocalSettings(
@@ -62,11 +71,29 @@ def main(args: argparse.Namespace) -> int:
         rest_port=_port("--rest-port", _rest_port(args)),
         poll_seconds=args.poll_seconds,
         grace_seconds=args.grace_seconds,
+        playground=args.playground,
+        config_file=None if args.model else Path(args.root) / "serving" / model_config.CONFIG_FILE,
         ready_file=Path(args.ready_file) if args.ready_file else None,
+    )
+    files = SettingsFiles(
+        _settings_file(args.batching, "batching_parameters.txt"),
+        _settings_file(args.monitoring, "monitoring.config"),
+        _settings_file(args.ssl, ""),
     )
     local.log_to_stderr()
     kind = server.choose() if args.server == "auto" else args.server
-    return server.serve(config, kind, settings)
+    return server.serve(config, kind, settings, files)
+
+
+def _settings_file(given: str, shipped: str) -> Path | None:
+    """The file that an option names, or the one that comes with us, or None where it says off."""
+    if given == OFF:
+        return None
+    if given == DEFAULT:
+        import nextclick.serving
+
+        return Path(nextclick.serving.__path__[0]).resolve() / "config" / shipped
+    return Path(given).resolve()
 
 
 def _rest_port(args: argparse.Namespace) -> int:
