@@ -199,7 +199,7 @@ def test_row_numbers_as_times_are_said(tmp_path: Path) -> None:
         ([], {}, "the log holds no rows but a header"),
         ([("a", "x", 0), ("a", "y", 9)], {}, "the log holds one session only"),
         ([("a", "x", 1), ("b", "y", 1)], {}, "all clicks have the same time, 2024-03-05 00:00:00 UTC"),
-        (CLICKS, {"validation_days": 3, "test_days": 2}, "the train split is empty: the log runs from 2024-03-04 00:00"),
+        (CLICKS, {"validation_days": 3, "test_days": 2}, "the train split is empty: the log runs from 2024-03-04"),
         (CLICKS, {"validation_days": 0.1, "test_days": 1}, "the validation split is empty"),
         (CLICKS, {"validation_days": 1, "test_days": 0.01}, "the test split is empty"),
         (CLICKS, {"event_types": ("buy",)}, "no click of"),
@@ -268,6 +268,17 @@ def test_plain_python_in_beams_place_gives_the_same(tmp_path: Path) -> None:
     options = {"paths": (str(tmp_path / "logs"),), "shards": 3, **ONE_DAY_EACH}
     with_beam, without = execute(tmp_path / "out", **options), _ingest_without_beam(tmp_path / "plain", **options)
     assert (without.splits, without.counts) == (with_beam.splits, with_beam.counts)
+
+
+def test_clicks_at_one_time_keep_the_order_of_files_and_rows(tmp_path: Path) -> None:
+    others = [click for click in CLICKS if click[0] != "early"]
+    _log(tmp_path / "logs/a.csv", *(("early", item, 0.0) for item in "xcb"), *others)
+    _log(tmp_path / "logs/b.csv", *(("early", item, 0.0) for item in "axa"))
+    for shards in (1, 3):
+        folder = tmp_path / f"out{shards}"
+        found = _ingest_without_beam(folder, paths=(str(tmp_path / "logs"),), shards=shards, **ONE_DAY_EACH)
+        (early,) = [session for session in found.splits["train"] if session.id == "early"]
+        assert early.items == tuple("xcbaxa")
 
 
 CLICK = st.tuples(
