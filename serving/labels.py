@@ -29,7 +29,7 @@ from nextclick.serving.messages import Target
 STABLE, CANARY, PREVIOUS = "stable", "canary", "previous"
 
 _LOOK_SECONDS = 0.1
-_RELOAD_TIMEOUT_SECONDS = 120.0
+RELOAD_TIMEOUT_SECONDS = 120.0
 
 
 def entry_of(config: Any, model: str) -> Any:
@@ -93,7 +93,7 @@ def apply(
     addresses: Sequence[str],
     *,
     tls: Tls | None = None,
-    timeout_seconds: float = _RELOAD_TIMEOUT_SECONDS,
+    timeout_seconds: float = RELOAD_TIMEOUT_SECONDS,
 ) -> None:
     """Brings every server from one configuration to another: loads first, then moves the labels, then unloads.
 
@@ -109,10 +109,10 @@ def apply(
     try:
         for address in addresses:
             done.append(address)
-            _reload(address, between, model, tls, timeout_seconds)
+            reload(address, between, model, tls, timeout_seconds)
             _wait_available(address, model, _versions(target), tls, timeout_seconds)
         for address in addresses:
-            _reload(address, wanted, model, tls, timeout_seconds)
+            reload(address, wanted, model, tls, timeout_seconds)
     except ServingError:
         for address in done:
             _reload_quietly(address, current, model, tls)
@@ -130,17 +130,10 @@ def write(config: Any, path: Path) -> None:
     aside.replace(path)
 
 
-def _versions(entry: Any) -> list[int]:
-    return sorted({*entry.model_version_policy.specific.versions, *entry.version_labels.values()})
-
-
-def _copy(config: Any) -> Any:
-    copy = protos.model_server_config_pb2.ModelServerConfig()
-    copy.CopyFrom(config)
-    return copy
-
-
-def _reload(address: str, config: Any, model: str, tls: Tls | None, timeout_seconds: float) -> None:
+def reload(
+    address: str, config: Any, model: str, tls: Tls | None = None, timeout_seconds: float = RELOAD_TIMEOUT_SECONDS
+) -> None:
+    """Sends one server a configuration; returns when its versions have been loaded or refused. Raises ServingError."""
     request = protos.model_management_pb2.ReloadConfigRequest(config=config)
     with channel.open_channel(grpc, address, tls) as connection:
         stub = protos.model_service_pb2_grpc.ModelServiceStub(connection)
@@ -152,9 +145,19 @@ def _reload(address: str, config: Any, model: str, tls: Tls | None, timeout_seco
         raise ServingError(f"{address} refused the configuration of model {model}: {response.status.error_message}")
 
 
+def _versions(entry: Any) -> list[int]:
+    return sorted({*entry.model_version_policy.specific.versions, *entry.version_labels.values()})
+
+
+def _copy(config: Any) -> Any:
+    copy = protos.model_server_config_pb2.ModelServerConfig()
+    copy.CopyFrom(config)
+    return copy
+
+
 def _reload_quietly(address: str, config: Any, model: str, tls: Tls | None) -> None:
     try:
-        _reload(address, config, model, tls, _RELOAD_TIMEOUT_SECONDS)
+        reload(address, config, model, tls, RELOAD_TIMEOUT_SECONDS)
     except ServingError:
         return  # the first error is what the caller must hear of
 
