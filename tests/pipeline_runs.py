@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-# A run of the whole pipeline that takes well under a minute: a small network, one epoch.
+# A run of the whole pipeline that takes well under a minute: a small network, few epochs on few clicks.
 SMALL = {
-    "training.epochs": 2,
+    "training.epochs": 12,
+    "training.batch_size": 64,
+    "training.learning_rate": 0.01,
     "model.embedding_size": 16,
     "model.hidden_units": 16,
     "gate.min_recall_lift": -1,
