@@ -31,7 +31,9 @@ class SpecExecutor:
         executor = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]
         output_file = self._folder / name / "executor_output.json"
         output_file.parent.mkdir(parents=True)
-        executor_input = {"inputs": self._inputs(name), "outputs": self._outputs_of(name, component, output_file)}
+        declared = self._declared(name, component)
+        outputs = {"artifacts": declared, "outputFile": str(output_file)}
+        executor_input = {"inputs": self._inputs(name), "outputs": outputs}
         if "importer" in executor:
             raise AssertionError("our pipeline has no importer")
         container = executor["container"]
@@ -40,7 +42,10 @@ class SpecExecutor:
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=600, env=environment())
         assert done.returncode == 0, done.stderr[-3000:]
         reported = json.loads(output_file.read_text(encoding="utf-8"))["artifacts"]
-        self._outputs[name] = {key: entry["artifacts"][0] for key, entry in reported.items()}
+        self._outputs[name] = {
+            key: {**entry["artifacts"][0], **reported.get(key, {"artifacts": [{}]})["artifacts"][0]}
+            for key, entry in declared.items()
+        }
         return self._outputs[name]
 
     def _inputs(self, name: str) -> dict:
@@ -57,8 +62,9 @@ class SpecExecutor:
             return self._parameters[source["componentInputParameter"]]
         return source["runtimeValue"]["constant"]
 
-    def _outputs_of(self, name: str, component: dict, output_file: Path) -> dict:
-        artifacts = {
+    def _declared(self, name: str, component: dict) -> dict:
+        """What Kubeflow hands a task for its outputs: a name, a place and the type of each."""
+        return {
             key: {
                 "artifacts": [
                     {"name": f"{name}-{key}", "uri": str(self._folder / name / key), "type": definition["artifactType"]}
@@ -66,4 +72,3 @@ class SpecExecutor:
             }
             for key, definition in component.get("outputDefinitions", {}).get("artifacts", {}).items()
         }
-        return {"artifacts": artifacts, "outputFile": str(output_file)}
