@@ -198,7 +198,7 @@ class LocalServer:
 
 def announce(facts: dict[str, Any], ready_file: Path | None) -> None:
     """Says that the server answers: one line on stdout, "ready: " and the facts as JSON, the same in the ready file."""
-    text = json.dumps(facts)
+    text = json.dumps({**facts, "pid": os.getpid()})
     if ready_file is not None:
         aside = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
         aside.write_text(text + "\n", encoding="utf-8")

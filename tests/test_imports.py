@@ -19,7 +19,8 @@ TFX_FILES = {
     "nextclick.pipeline.local",
     "nextclick.kubeflow.runner",
 }
-# What each folder may import of us besides the leaves and itself; commands may import everything.
+# What each folder may import of us besides the leaves and itself; commands, and the benchmarks that one of them runs,
+# may import everything.
 MAY_IMPORT = {
     "components": (),
     "serving": (),
@@ -85,7 +86,9 @@ def allowed(edge: Edge) -> bool:
         return package in sys.stdlib_module_names or edge.imported in LEAVES
     if package != "nextclick":
         return package not in (*FOLDERS, "")  # bare or relative names of our own folders
-    if edge.imported in LEAVES or edge.importer.startswith("nextclick.pipeline.commands"):
+    if edge.imported in LEAVES or edge.importer.startswith(
+        ("nextclick.pipeline.commands", "nextclick.pipeline.benchmarks")
+    ):
         return True
     if edge.imported.startswith("nextclick.pipeline.commands"):
         return False

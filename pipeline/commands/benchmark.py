@@ -16,12 +16,12 @@ from typing import Any
 from nextclick.pipeline.commands import options
 
 # A part is a module of pipeline/benchmarks/ with `add_arguments(parser)` and `measure(args) -> dict`.
-PARTS: tuple[str, ...] = ()
+PARTS: tuple[str, ...] = ("serve",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand a part."""
-    parts = parser.add_subparsers(title="parts", metavar="PART", required=True)
+    parts = parser.add_subparsers(title="parts", metavar="PART", required=True, help="what to measure")
     for name in PARTS:
         module = _part(name)
         summary = (module.__doc__ or "").partition("\n")[0]
