@@ -1,81 +1,70 @@
-"""The test split with the baselines' ranks beside the raw features, so that Evaluator scores all on one set of rows.
+"""The test split with all that Evaluator needs beside the raw features, so that it scores everyone on one set of rows.
 
-    reads   raw tf.Examples of the training split(s), to fit the baselines, and of the test split; the Transform graph
-    writes  the test split's records, each with `target_indices` and `ranks_<baseline>`, int64 [n - 1] (contract.py),
-            and the catalogue: the items' training clicks in the order of the vocabulary, the first item's index
-
-Sessions are encoded by the Transform graph itself, so that a baseline sees the items, and makes the predictions, that
-the model does.
+reads   raw tf.Examples of the training split(s), to fit the baselines, and of the test split; the Transform graph
+writes  the test split's records with the columns that contract.TEST_PERIOD's comment lists,
+        and the facts of the evaluation (evaluation_facts.py)
 """
 
 from __future__ import annotations
 
-import io
+import collections
+import dataclasses
+import datetime
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow_transform.output_wrapper import TFTransformOutput
 
-from nextclick.components import baselines, contract, features
+from nextclick.components import baselines, contract, evaluation_facts, prediction_slices
+from nextclick.components.evaluation_facts import Facts
 from nextclick.components.metrics import Catalogue
-from nextclick.components.ranking import UNKNOWN_PLACE, Places, Ranker, Sessions
+from nextclick.components.prediction_slices import NO_SLICE, Codes
+from nextclick.components.ranking import UNKNOWN_PLACE, Ranker, Sessions
+from nextclick.components.session_encoder import Batch, SessionEncoder, joined
 from nextclick.pipeline.config import Config
 
-CATALOGUE_FILE = "catalogue.npz"
-_BATCH = 1024  # sessions encoded at once
+FACTS_FILE = "facts.npz"
+_DAY_MS = 24 * 60 * 60 * 1000
+_MAX_DAYS = 14  # of a longer test period the weeks are slices
 
 
-class Encoder:
-    """Raw serialised tf.Examples → places in the catalogue, by the Transform graph.
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What is learnt from the training split(s)."""
 
-    Attributes:
-        first_index: index of the vocabulary's first item.
-        items: number of items in the vocabulary.
-    """
+    sessions: Sessions
+    clicks: npt.NDArray[np.int64]
+    thirds: Codes
+    event_types: tuple[bytes, ...]
+    rankers: Mapping[str, Ranker]
 
-    def __init__(self, transform_graph_path: str, oov_buckets: int) -> None:
-        output = TFTransformOutput(transform_graph_path)
-        self._layer = output.transform_features_layer()
-        self._spec = {
-            contract.ITEM_IDS: output.raw_feature_spec()[contract.ITEM_IDS],
-            contract.EVENT_TIMES_MS: tf.io.RaggedFeature(tf.int64),
-        }
-        self.first_index = contract.FIRST_OOV_INDEX + oov_buckets
-        self.items = int(output.vocabulary_size_by_name(contract.VOCABULARY_NAME))
 
-    def batches(self, files: Sequence[str]) -> Iterator[tuple[npt.NDArray[Any], Sessions]]:
-        """Serialised examples [batch] and their sessions, file after file in the order given."""
-        records = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_BATCH)
-        for serialized in records.as_numpy_iterator():
-            yield serialized, self._sessions(serialized)
+class DataCounts:
+    """Sessions by length and clicks by popularity: what drift is measured on."""
 
-    def read(self, files: Sequence[str]) -> Sessions:
-        """All sessions of some files."""
-        parts = [sessions for _, sessions in self.batches(files)]
-        lengths = [np.diff(part.offsets) for part in parts]
-        return Sessions(
-            items=np.concatenate([part.items for part in parts] or [np.empty(0, np.int32)]),
-            offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths or [np.empty(0, np.int64)]))]),
-            times_ms=np.concatenate([part.times_ms for part in parts] or [np.empty(0, np.int64)]),
-        )
+    def __init__(self, thirds: Codes) -> None:
+        self._thirds = thirds
+        self.lengths: collections.Counter[str] = collections.Counter()
+        self.popularity = np.zeros(4, np.int64)
+        self.unknown_inputs = self.inputs = self.unknown_targets = self.targets = 0
 
-    def indices(self, places: Places) -> npt.NDArray[np.int64]:
-        """Item indices of places in the catalogue; unknown items share the first out-of-vocabulary index."""
-        return np.where(places == UNKNOWN_PLACE, contract.FIRST_OOV_INDEX, places + self.first_index).astype(np.int64)
+    def add(self, sessions: Sessions) -> None:
+        """Counts some sessions."""
+        self.popularity += np.bincount(np.append(self._thirds, 3)[sessions.items], minlength=4)
+        for session in sessions:
+            self.lengths[contract.session_length_bucket(len(session))] += 1
+            unknown = session == UNKNOWN_PLACE
+            self.unknown_inputs += int(unknown[:-1].sum())
+            self.unknown_targets += int(unknown[1:].sum())
+            self.inputs += max(len(session) - 1, 0)
+            self.targets += max(len(session) - 1, 0)
 
-    def _sessions(self, serialized: npt.NDArray[Any]) -> Sessions:
-        parsed = tf.io.parse_example(serialized, self._spec)
-        encoded = self._layer({contract.ITEM_IDS: parsed[contract.ITEM_IDS]})
-        indices = features.to_ragged(encoded[contract.ITEM_INDICES])  # [batch, (items)] int64
-        places = indices.flat_values.numpy() - self.first_index
-        return Sessions(
-            items=np.where(places < 0, UNKNOWN_PLACE, places).astype(np.int32),
-            offsets=indices.row_splits.numpy(),
-            times_ms=tf.reduce_max(parsed[contract.EVENT_TIMES_MS], axis=1).numpy(),
+    def length_counts(self) -> npt.NDArray[np.int64]:
+        """Sessions of each bucket of contract.SESSION_LENGTH_BUCKETS."""
+        return np.array(
+            [self.lengths[contract.session_length_bucket(low)] for low, _ in contract.SESSION_LENGTH_BUCKETS]
         )
 
 
@@ -86,9 +75,9 @@ def write(
     config: Config,
     *,
     split_folder: str,
-    catalogue_path: str,
+    facts_path: str,
 ) -> None:
-    """Fits every baseline and writes the test split with their ranks (see the module's text).
+    """Fits every baseline and writes the test split and the facts (see the module's text).
 
     Args:
         training_files: gzipped TFRecords of the split(s) that the baselines learn from.
@@ -96,47 +85,95 @@ def write(
         transform_graph_path: of the Transform component.
         config: its `features` section says how sessions are encoded and how far a prediction looks back.
         split_folder: where the test split is written.
-        catalogue_path: where the catalogue is written.
+        facts_path: where the facts are written.
     """
-    encoder = Encoder(transform_graph_path, config.features.oov_buckets)
-    training = encoder.read(training_files)
-    clicks = training.clicks(encoder.items)
-    rankers = {name: Ranker(fit(training, encoder.items), clicks) for name, fit in baselines.REGISTRY.items()}
+    encoder = SessionEncoder(transform_graph_path, config.features.oov_buckets)
+    training = learn(encoder, training_files)
+    before, after = DataCounts(training.thirds), DataCounts(training.thirds)
+    before.add(training.sessions)
+    periods = Periods.of([batch.start_times_ms for batch in encoder.batches(test_files)])
     tf.io.gfile.makedirs(split_folder)
     for path in test_files:
-        _write_file(path, posixpath.join(split_folder, posixpath.basename(path)), encoder, rankers, config)
-    write_catalogue(Catalogue(encoder.first_index, clicks), catalogue_path)
+        target = posixpath.join(split_folder, posixpath.basename(path))
+        with tf.io.TFRecordWriter(target, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for batch in encoder.batches([path]):
+                after.add(batch.sessions)
+                for record in _records(batch, encoder, training, periods, config.features.lookback):
+                    writer.write(record)
+    evaluation_facts.write(_facts(encoder, training, before, after), facts_path)
 
 
-def _write_file(source: str, target: str, encoder: Encoder, rankers: Mapping[str, Ranker], config: Config) -> None:
-    with tf.io.TFRecordWriter(target, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-        for serialized, sessions in encoder.batches([source]):
-            for record, session in zip(serialized, sessions, strict=True):
-                columns = {
-                    contract.baseline_ranks_feature(name): ranker.session_ranks(session, config.features.lookback)
-                    for name, ranker in rankers.items()
-                }
-                columns[contract.TARGET_INDICES] = encoder.indices(session[1:])
-                writer.write(_with_columns(record, columns))
+def learn(encoder: SessionEncoder, files: Sequence[str]) -> Training:
+    """Fits the baselines on the sessions of some files."""
+    batches, types = [], collections.Counter[bytes]()
+    for batch in encoder.batches(files):
+        batches.append(batch.sessions)
+        types.update(batch.event_types.tolist())
+    sessions = joined(batches)
+    clicks = sessions.clicks(encoder.items)
+    frequent = sorted(types, key=lambda name: (-types[name], name))[: prediction_slices.MAX_EVENT_TYPES]
+    return Training(
+        sessions=sessions,
+        clicks=clicks,
+        thirds=prediction_slices.popularity_thirds(clicks),
+        event_types=tuple(frequent),
+        rankers={name: Ranker(fit(sessions, encoder.items), clicks) for name, fit in baselines.REGISTRY.items()},
+    )
 
 
-def _with_columns(record: bytes, columns: Mapping[str, npt.NDArray[np.int64]]) -> bytes:
+@dataclasses.dataclass(frozen=True)
+class Periods:
+    """Days of the test period, or weeks where it is long: "2024-05-06"."""
+
+    first_day: int
+    days: int
+
+    @classmethod
+    def of(cls, start_times_ms: Sequence[npt.NDArray[np.int64]]) -> Periods:
+        """For sessions that started at these times, in batches."""
+        days = [times // _DAY_MS for times in start_times_ms if len(times)]
+        first = min((int(batch.min()) for batch in days), default=0)
+        last = max((int(batch.max()) for batch in days), default=0)
+        return cls(first, 1 if last - first < _MAX_DAYS else 7)
+
+    def name(self, start_time_ms: int) -> str:
+        """First day, UTC, of the period that a time lies in."""
+        day = self.first_day + (start_time_ms // _DAY_MS - self.first_day) // self.days * self.days
+        return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
+
+
+def _records(batch: Batch, encoder: SessionEncoder, training: Training, periods: Periods, lookback: int) -> list[bytes]:
+    codes = {name: code for code, name in enumerate(training.event_types)}
+    types = np.array([codes.get(name, NO_SLICE) for name in batch.event_types.tolist()], np.int64)
+    found = []
+    for number, session in enumerate(batch.sessions):
+        events = slice(batch.event_offsets[number], batch.event_offsets[number + 1])
+        columns = {contract.ITEM_INDICES: encoder.indices(session)}
+        for name, ranker in training.rankers.items():
+            columns[contract.baseline_ranks_feature(name)] = ranker.session_ranks(session, lookback)
+        for name, values in prediction_slices.session_codes(session, training.thirds, types[events]).items():
+            columns[prediction_slices.feature(name)] = values
+        period = periods.name(int(batch.start_times_ms[number]))
+        found.append(_with_columns(batch.serialized[number], columns, period))
+    return found
+
+
+def _with_columns(record: bytes, columns: Mapping[str, npt.NDArray[np.int64]], period: str) -> bytes:
     example = tf.train.Example.FromString(record)
     for name, values in columns.items():
         example.features.feature[name].int64_list.value.extend(values.tolist())
+    example.features.feature[contract.TEST_PERIOD].bytes_list.value.append(period.encode())
     return bytes(example.SerializeToString())
 
 
-def write_catalogue(catalogue: Catalogue, path: str) -> None:
-    """Stores a catalogue."""
-    content = io.BytesIO()
-    np.savez(content, first_index=np.int64(catalogue.first_index), clicks=catalogue.clicks)
-    with tf.io.gfile.GFile(path, "wb") as handle:
-        handle.write(content.getvalue())
-
-
-def read_catalogue(path: str) -> Catalogue:
-    """Inverse of `write_catalogue`."""
-    with tf.io.gfile.GFile(path, "rb") as handle:
-        stored = np.load(io.BytesIO(handle.read()), allow_pickle=False)
-        return Catalogue(first_index=int(stored["first_index"]), clicks=stored["clicks"])
+def _facts(encoder: SessionEncoder, training: Training, before: DataCounts, after: DataCounts) -> Facts:
+    return Facts(
+        catalogue=Catalogue(encoder.first_index, training.clicks),
+        event_types=tuple(name.decode(errors="replace") for name in training.event_types),
+        data={
+            evaluation_facts.UNKNOWN_INPUTS: after.unknown_inputs / max(after.inputs, 1),
+            evaluation_facts.UNKNOWN_TARGETS: after.unknown_targets / max(after.targets, 1),
+            evaluation_facts.LENGTH_DRIFT: evaluation_facts.divergence(before.length_counts(), after.length_counts()),
+            evaluation_facts.POPULARITY_DRIFT: evaluation_facts.divergence(before.popularity, after.popularity),
+        },
+    )

@@ -71,9 +71,10 @@ TOP_IDS = 20
 # The metrics' cut-offs (INTERFACE: "metrics.json").
 CUTOFFS = (1, 3, 5, 10, 20)
 
-# What BaselineRanks adds to the raw features of the test split, int64 [n - 1] each: the next item of every prefix as
-# the candidate's Transform graph encodes it, and each baseline's ranks under `baseline_ranks_feature(name)`.
-TARGET_INDICES = "target_indices"
+# What BaselineRanks adds to the raw features of the test split: ITEM_INDICES int64 [n], the session as the
+# candidate's Transform graph encodes it, each baseline's ranks int64 [n - 1] under `baseline_ranks_feature(name)`,
+# the slice of each prediction (prediction_slices.feature) and the day, or the week, in which the session began.
+TEST_PERIOD = "period"
 # The baselines, in the order of the report.
 BASELINES = ("popular", "last_viewed", "item_to_item", "session_knn")
 

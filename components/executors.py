@@ -86,7 +86,7 @@ class BaselineRanksExecutor(base_executor.BaseExecutor):
             artifact_utils.get_single_uri(input_dict["transform_graph"]),
             config,
             split_folder=artifact_utils.get_split_uri([ranked], contract.TEST),
-            catalogue_path=_catalogue_path(ranked),
+            facts_path=_facts_path(ranked),
         )
 
 
@@ -98,8 +98,8 @@ def _split_files(examples: Sequence[types.Artifact], split: str) -> list[str]:
     )
 
 
-def _catalogue_path(ranked: types.Artifact) -> str:
-    return f"{ranked.uri}/{baseline_examples.CATALOGUE_FILE}"
+def _facts_path(ranked: types.Artifact) -> str:
+    return f"{ranked.uri}/{baseline_examples.FACTS_FILE}"
 
 
 class GateEvaluatorExecutor(evaluator_executor.Executor):
@@ -112,8 +112,8 @@ class GateEvaluatorExecutor(evaluator_executor.Executor):
         if not _compares(eval_config, inputs):
             inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
         examples = artifact_utils.get_single_instance(inputs[standard_component_specs.EXAMPLES_KEY])
-        if tf.io.gfile.exists(_catalogue_path(examples)):
-            eval_config = tfma_metrics.with_catalogue(eval_config, _catalogue_path(examples))
+        if tf.io.gfile.exists(_facts_path(examples)):
+            eval_config = tfma_metrics.with_facts(eval_config, _facts_path(examples))
         properties = {**exec_properties, "eval_config": json_format.MessageToJson(eval_config)}
         super().Do(inputs, output_dict, properties)
         if not exec_properties["enabled"]:

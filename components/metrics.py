@@ -94,11 +94,15 @@ class RankCounts:
 
     def value(self, name: str) -> float:
         """One metric of one group, by its name: "mrr@20", "recall@5/known"."""
+        return float(self.values(name))
+
+    def values(self, name: str) -> npt.NDArray[np.float64]:
+        """One metric of every group, float64 [...]."""
         stem, _, suffix = name.partition("/")
         kind, _, cutoff = stem.partition("@")
-        gains = _GAINS[kind][: int(cutoff)] @ self.counts[: int(cutoff)]
-        predictions = self.known if suffix == "known" else self.predictions
-        return float(gains) / predictions if predictions else 0.0
+        counted = self.counts[..., :UNKNOWN] if suffix == "known" else self.counts
+        gains = self.counts[..., : int(cutoff)] @ _GAINS[kind][: int(cutoff)]
+        return np.asarray(gains / np.maximum(counted.sum(axis=-1), 1))
 
     def metrics(self) -> dict[str, float]:
         """Every metric of one group."""

@@ -1,39 +1,21 @@
 """From the ranks of whole sessions to named metrics, in counts that merge exactly.
 
-Evaluator's metrics (tfma_metrics.py) and the tests go through `Counts`: sessions in, sums of whole numbers kept, the
-metrics computed from them once, at the end.
-
-The names of the metrics, where "popular" stands for any baseline:
-
-    recall@20, mrr@5/known, ...         the model's, see metrics.py
-    predictions, predictions_known      how many there were; how many with a next item of the vocabulary
-    popular/recall@20                   the same metric of a baseline on the same predictions
-    best_baseline_lift/recall@20        the model's metric less the best rival's
-    recall@20|position=2                of the predictions after exactly two clicks
-    popular/mrr@20|position=10+         of a baseline, after ten clicks or more
-    coverage@20, novelty@20, ...        of the recommended lists
+Evaluator's metrics (tfma_metrics.py) and the tests go through `Counts`: sessions in, sums of whole numbers kept; at
+the end figures.py computes the metrics from them. Also kept are the counts of the bootstrap's replicates.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nextclick.components import metrics
-from nextclick.components.metrics import Catalogue, Integers, RankCounts
-
-BASELINE_LIFT = "best_baseline_lift"
-LIFTED_METRICS = ("recall@20", "mrr@20")
-SLICED_METRICS = ("recall@20", "mrr@20")
-
-# Clicks before a prediction: the lower bounds of the buckets, and their names.
-_POSITION_BOUNDS = np.array([1, 2, 3, 4, 6, 10])
-POSITIONS = ("1", "2", "3", "4-5", "6-9", "10+")
-_GROUPS = 1 + len(POSITIONS)  # all predictions, then the positions
+from nextclick.components import bootstrap, metrics
+from nextclick.components.metrics import MAX_CUTOFF, PLACES, Integers, RankCounts
+from nextclick.components.prediction_slices import NO_SLICE, Codes, Dimension
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +23,36 @@ class SessionRanks:
     """One session of n predictions, each after one click more than the one before.
 
     Attributes:
-        ranks: integers [rankers, n], of the model and then of each baseline.
+        fingerprint: of the session, 64 bits (bootstrap.fingerprint).
+        ranks: integers [rankers, n].
+        slices: codes int64 [n] by dimension (prediction_slices.py); absent dimensions have none.
         top_ids: integers [n, k], the model's recommended item indices; k may be 0.
         targets: integers [n], index of each next item; may be empty.
     """
 
+    fingerprint: int
     ranks: npt.NDArray[Any]
+    slices: Mapping[str, Codes]
     top_ids: npt.NDArray[Any]
     targets: npt.NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What is counted.
+
+    Attributes:
+        rankers: names, the model's first.
+        dimensions: by which predictions are sliced.
+    """
+
+    rankers: tuple[str, ...]
+    dimensions: tuple[Dimension, ...]
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Dimension and label of every slice, in the order of the counts."""
+        return tuple((dimension.name, label) for dimension in self.dimensions for label in dimension.labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,86 +60,122 @@ class Counts:
     """What is kept of any number of sessions; `+` merges exactly.
 
     Attributes:
-        ranks: counts [rankers, groups]; group 0 holds all predictions, the others the positions.
+        sessions: how many.
+        ranks: counts [rankers] of all predictions.
+        slices: counts [slices, rankers].
+        resampled: counts [replicates, rankers] of all predictions.
+        resampled_hits: int64 [replicates, slices, rankers], ranks up to the greatest cut-off.
+        resampled_predictions: int64 [replicates, slices].
         shown: int64 [any], how often each item index was recommended.
         targets: int64 [any], how often each item index was the next item.
     """
 
+    sessions: int
     ranks: RankCounts
+    slices: RankCounts
+    resampled: RankCounts
+    resampled_hits: Integers
+    resampled_predictions: Integers
     shown: Integers
     targets: Integers
 
     @classmethod
-    def none(cls, rankers: int) -> Counts:
+    def none(cls, layout: Layout) -> Counts:
         """Of no sessions."""
-        return cls(RankCounts.none(rankers, _GROUPS), metrics.count_items([]), metrics.count_items([]))
+        rankers, slices, replicates = len(layout.rankers), len(layout.labels), bootstrap.REPLICATES
+        return cls(
+            sessions=0,
+            ranks=RankCounts.none(rankers),
+            slices=RankCounts.none(slices, rankers),
+            resampled=RankCounts.none(replicates, rankers),
+            resampled_hits=np.zeros((replicates, slices, rankers), np.int64),
+            resampled_predictions=np.zeros((replicates, slices), np.int64),
+            shown=metrics.count_items([]),
+            targets=metrics.count_items([]),
+        )
 
     @classmethod
-    def of(cls, sessions: Sequence[SessionRanks], rankers: int) -> Counts:
+    def of(cls, sessions: Sequence[SessionRanks], layout: Layout) -> Counts:
         """Of some sessions, counted at once."""
         if not sessions:
-            return cls.none(rankers)
-        ranks = np.concatenate([session.ranks for session in sessions], axis=1)  # [rankers, predictions]
-        positions = np.concatenate([_position_groups(session.ranks.shape[1]) for session in sessions])
-        counts = RankCounts.none(rankers, _GROUPS)
-        for groups in (np.zeros_like(positions), positions):  # [predictions]
-            cells = np.arange(rankers)[:, None] * _GROUPS + groups  # [rankers, predictions]
-            counted = RankCounts.by_group(ranks, cells, rankers * _GROUPS).counts
-            counts += RankCounts(counted.reshape(rankers, _GROUPS, metrics.PLACES))
+            return cls.none(layout)
+        by_session = _by_session(sessions, layout)  # [sessions, rankers]
+        sliced = _by_session_and_slice(sessions, layout)  # [sessions, slices, rankers]
+        weights = bootstrap.weights(np.array([session.fingerprint for session in sessions], np.uint64))
+        hits = sliced.counts[..., :MAX_CUTOFF].sum(axis=-1)  # [sessions, slices, rankers]
+        predictions = sliced.counts[:, :, 0].sum(axis=-1)  # [sessions, slices]: every ranker makes the same ones
         return cls(
-            ranks=counts,
+            sessions=len(sessions),
+            ranks=RankCounts(by_session.counts.sum(axis=0)),
+            slices=RankCounts(sliced.counts.sum(axis=0)),
+            resampled=RankCounts(_weighted(weights, by_session.counts)),
+            resampled_hits=_weighted(weights, hits),
+            resampled_predictions=_weighted(weights, predictions),
             shown=metrics.count_items(np.concatenate([session.top_ids.ravel() for session in sessions])),
             targets=metrics.count_items(np.concatenate([session.targets for session in sessions])),
         )
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
+            sessions=self.sessions + other.sessions,
             ranks=self.ranks + other.ranks,
+            slices=self.slices + other.slices,
+            resampled=self.resampled + other.resampled,
+            resampled_hits=self.resampled_hits + other.resampled_hits,
+            resampled_predictions=self.resampled_predictions + other.resampled_predictions,
             shown=_add_padded(self.shown, other.shown),
             targets=_add_padded(self.targets, other.targets),
         )
 
 
-def values(
-    counts: Counts, baselines: Sequence[str], rivals: Sequence[str], catalogue: Catalogue | None
-) -> dict[str, float]:
-    """Every metric by its name (see the module's text).
+def _by_session(sessions: Sequence[SessionRanks], layout: Layout) -> RankCounts:
+    """Counts [sessions, rankers]."""
+    ranks, session = _predictions(sessions)
+    return _counted(ranks, session, len(sessions), len(layout.rankers))
 
-    Args:
-        counts: of the sessions.
-        baselines: names of the rankers after the model.
-        rivals: those of them that the model's lift is taken over.
-        catalogue: the items; None: no metrics of lists.
+
+def _by_session_and_slice(sessions: Sequence[SessionRanks], layout: Layout) -> RankCounts:
+    """Counts [sessions, slices, rankers]; a prediction stands in one slice at most of each dimension."""
+    ranks, session = _predictions(sessions)
+    found = []
+    for dimension in layout.dimensions:
+        nowhere = [np.full(one.ranks.shape[1], NO_SLICE, np.int64) for one in sessions]
+        codes = np.concatenate(
+            [one.slices.get(dimension.name, none) for one, none in zip(sessions, nowhere, strict=True)]
+        )
+        inside = codes != NO_SLICE
+        size = len(dimension.labels)
+        cells = session[inside] * size + codes[inside]
+        counted = _counted(ranks[:, inside], cells, len(sessions) * size, len(layout.rankers)).counts
+        found.append(counted.reshape(len(sessions), size, len(layout.rankers), PLACES))
+    return RankCounts(np.concatenate(found, axis=1) if found else _no_slices(sessions, layout))
+
+
+def _no_slices(sessions: Sequence[SessionRanks], layout: Layout) -> Integers:
+    return np.zeros((len(sessions), 0, len(layout.rankers), PLACES), np.int64)
+
+
+def _predictions(sessions: Sequence[SessionRanks]) -> tuple[npt.NDArray[Any], Integers]:
+    """All predictions: ranks [rankers, predictions], and the session of each, int64 [predictions]."""
+    lengths = [session.ranks.shape[1] for session in sessions]
+    return np.concatenate([session.ranks for session in sessions], axis=1), np.repeat(np.arange(len(lengths)), lengths)
+
+
+def _counted(ranks: npt.NDArray[Any], cells: Integers, number: int, rankers: int) -> RankCounts:
+    """Counts [number, rankers] of predictions that each belong to one of `number` cells."""
+    groups = cells * rankers + np.arange(rankers)[:, None]  # [rankers, predictions]
+    counted = RankCounts.by_group(ranks, groups, number * rankers).counts
+    return RankCounts(counted.reshape(number, rankers, PLACES))
+
+
+def _weighted(weights: npt.NDArray[np.float64], counts: Integers) -> Integers:
+    """Weighted sums over sessions: [replicates, sessions] and [sessions, ...] → int64 [replicates, ...].
+
+    Whole numbers far below 2^53: floating point keeps them exactly, and multiplies matrices faster than integers.
     """
-    model, *others = (counts.ranks[ranker] for ranker in range(1 + len(baselines)))
-    found = dict(_ranker_values("", model))
-    for name, ranker in zip(baselines, others, strict=True):
-        found.update(_ranker_values(f"{name}/", ranker))
-    if rivals:
-        for metric in LIFTED_METRICS:
-            found[f"{BASELINE_LIFT}/{metric}"] = found[metric] - max(found[f"{rival}/{metric}"] for rival in rivals)
-    if catalogue:
-        found.update(metrics.list_metrics(catalogue, counts.shown, model[0].predictions, counts.targets))
-    return found
-
-
-def _ranker_values(prefix: str, ranker: RankCounts) -> Iterator[tuple[str, float]]:
-    """Of one ranker, counts [groups]; how many predictions there were is said once, for the model."""
-    for metric, value in ranker[0].metrics().items():
-        yield f"{prefix}{metric}", value
-    for group, position in enumerate(POSITIONS, start=1):
-        for metric in SLICED_METRICS:
-            yield f"{prefix}{metric}|position={position}", ranker[group].value(metric)
-        if not prefix:
-            yield f"predictions|position={position}", float(ranker[group].predictions)
-    if not prefix:
-        yield "predictions", float(ranker[0].predictions)
-        yield "predictions_known", float(ranker[0].known)
-
-
-def _position_groups(predictions: int) -> Integers:
-    """Group of each prediction of a session, int64 [predictions], from 1."""
-    return np.searchsorted(_POSITION_BOUNDS, np.arange(1, predictions + 1), side="right").astype(np.int64)
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    sums: Integers = np.rint(weights @ flat).astype(np.int64)
+    return sums.reshape(len(weights), *counts.shape[1:])
 
 
 def _add_padded(one: Integers, other: Integers) -> Integers:

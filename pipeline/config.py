@@ -37,8 +37,26 @@ class DataConfig:
 
     paths: tuple[str, ...] = setting((), "click logs: files, folders or globs; empty: the bundled sample")
     test_path: str = setting("", "the test split is exactly this log; empty: the newest days of `paths`")
-    format: str = setting("auto", "reader of the log; auto looks at the header", choices=("auto", "plain", "sessions"))
+    format: str = setting(
+        "auto",
+        "reader of the log; auto looks at the header and the first row",
+        choices=(
+            "auto", "plain", "users", "sessions", "yoochoose", "rsc15", "diginetica", "retailrocket", "otto", "rees46",
+            "ga4", "columns",
+        ),
+    )  # fmt: skip
+    columns: tuple[str, ...] = setting(
+        (), "columns of any other log, as field=column: session_id or user_id, item_id, timestamp, perhaps event_type"
+    )
     event_types: tuple[str, ...] = setting((), "event types that count as a click; empty: all")
+    consent: str = setting("", "column=value that every click of a session must have; empty: no such column")
+    drop_duplicates: bool = setting(False, "drop clicks of a session with the time, item and type of an earlier one")
+    session_gap_minutes: float = setting(
+        30.0, "pause after which a user's next click begins a new session, in logs without session ids", minimum=0.01
+    )
+    bot_limit: float = setting(
+        0.0, "drop sessions this many times longer or faster than 99 of 100 training sessions; 0: none", minimum=0
+    )
     min_session_length: int = setting(2, "events; shorter sessions are dropped", minimum=2)
     max_session_length: int = setting(200, "events; of longer sessions only the first are kept", minimum=2)
     drop_single_item_sessions: bool = setting(False, "drop sessions that consist of one item only, repeated")
@@ -117,7 +135,10 @@ class ServingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GateConfig:
-    """What a model must reach to be pushed; every figure is of the test split's overall slice."""
+    """What a model must reach to be pushed, on the test split.
+
+    "Surely" speaks of the 95 % interval of a bootstrap over sessions, paired where two models are compared.
+    """
 
     enabled: bool = setting(True, "false: evaluate and report, push whatever came out; recorded as an override")
     baselines: tuple[str, ...] = setting(("popular", "last_viewed"), "baselines that a model must beat")
@@ -126,10 +147,23 @@ class GateConfig:
     max_recall_at_1: float = setting(
         0.95, "Recall@1 above which a model must have seen the answer", minimum=0, maximum=1
     )
-    min_recall_lift: float = setting(0.0, "Recall@20 above the best baseline's, at least", minimum=-1, maximum=1)
-    min_mrr_lift: float = setting(0.0, "MRR@20 above the best baseline's, at least", minimum=-1, maximum=1)
-    max_recall_drop: float = setting(0.005, "Recall@20 below the served model's, at most", minimum=0, maximum=1)
-    max_mrr_drop: float = setting(0.005, "MRR@20 below the served model's, at most", minimum=0, maximum=1)
+    min_recall_lift: float = setting(0.0, "Recall@20 less the best baseline's, at least, surely", minimum=-1, maximum=1)
+    min_mrr_lift: float = setting(0.0, "MRR@20 less the best baseline's, at least, surely", minimum=-1, maximum=1)
+    max_recall_drop: float = setting(0.02, "Recall@20 below the served model's, at most, surely", minimum=0, maximum=1)
+    max_mrr_drop: float = setting(0.02, "MRR@20 below the served model's, at most, surely", minimum=0, maximum=1)
+    max_slice_drop: float = setting(
+        0.05, "Recall@20 of any slice below the served model's, where it surely is", minimum=0, maximum=1
+    )
+    min_coverage: float = setting(
+        0.001, "share of the catalogue that is ever recommended, at least", minimum=0, maximum=1
+    )
+    max_popularity_lift: float = setting(
+        20.0, "how much more popular recommended items are than clicked ones", minimum=0
+    )
+    max_unknown_targets: float = setting(0.5, "share of test clicks on unknown items, at most", minimum=0, maximum=1)
+    max_drift: float = setting(
+        0.3, "divergence (Jensen-Shannon) of the test sessions from the training sessions", minimum=0, maximum=1
+    )
     min_predictions: int = setting(20, "predictions below which no figure is trusted", minimum=1)
 
 
@@ -297,3 +331,19 @@ def _problems(config: Config) -> Iterator[str]:
             yield problem
     if config.data.min_session_length > config.data.max_session_length:
         yield "data.min_session_length must not be greater than data.max_session_length"
+    yield from _column_problems(config.data)
+
+
+def _column_problems(data: DataConfig) -> Iterator[str]:
+    fields = [field for field, _, column in (entry.partition("=") for entry in data.columns) if column.strip()]
+    needed = ["user_id" if "user_id" in fields else "session_id", "item_id", "timestamp"]
+    expected = (sorted(needed), sorted([*needed, "event_type"]))
+    if (data.columns or data.format == "columns") and (
+        sorted(fields) not in expected or len(fields) != len(data.columns)
+    ):
+        yield (
+            "data.columns must name session_id (or user_id), item_id, timestamp and perhaps event_type, "
+            f"each as field=column, received {list(data.columns)!r}"
+        )
+    if data.consent and not all(part.strip() for part in data.consent.partition("=")):
+        yield f"data.consent must be column=value, received {data.consent!r}"

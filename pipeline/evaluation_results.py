@@ -7,15 +7,20 @@ from typing import Any, Protocol
 
 import tensorflow_model_analysis as tfma
 
-from nextclick.components import contract, metrics
+from nextclick.components import contract, evaluation_facts, figures, metrics, prediction_slices
 from nextclick.components.baselines import REGISTRY
-from nextclick.components.session_counts import POSITIONS, SLICED_METRICS
-from nextclick.pipeline import gate
+from nextclick.pipeline import gate, gate_results
 from nextclick.pipeline.config import Config
-from nextclick.pipeline.gate import Check
 
 # Values of one slice: (model name, whether a difference, metric) → value.
 Values = dict[tuple[str, bool, str], float]
+
+_DATA = (
+    evaluation_facts.UNKNOWN_INPUTS,
+    evaluation_facts.UNKNOWN_TARGETS,
+    evaluation_facts.LENGTH_DRIFT,
+    evaluation_facts.POPULARITY_DRIFT,
+)
 
 
 class Blessing(Protocol):
@@ -35,14 +40,16 @@ def read(evaluation_uri: str, blessing: Blessing, config: Config) -> dict[str, A
         config: of the run.
     """
     slices = dict(_slices(evaluation_uri))
-    overall = slices.pop("", {})
-    candidate = gate.CANDIDATE if any(model == gate.CANDIDATE for model, _, _ in overall) else ""
+    candidate = (
+        gate.CANDIDATE if any((gate.CANDIDATE, False, "sessions") in values for values in slices.values()) else ""
+    )
+    failures = gate_results.failures(tfma.load_validation_result(evaluation_uri))
     return {
-        "evaluation": _evaluation(overall, slices, candidate),
+        "evaluation": _evaluation(slices, candidate),
         "gate": {
             "blessed": blessing.properties.get("blessed") == 1,
             "overridden": blessing.properties.get("overridden") == 1,
-            "checks": [_check(check, overall, candidate, _failures(evaluation_uri)) for check in gate.checks(config)],
+            "checks": [gate_results.row(check, slices, candidate, failures) for check in gate.checks(config)],
         },
     }
 
@@ -65,17 +72,21 @@ def _slice_value(key: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _evaluation(overall: Values, slices: Mapping[str, Values], candidate: str) -> dict[str, Any]:
-    own = _of_model(overall, candidate)
+def _evaluation(slices: Mapping[str, Values], candidate: str) -> dict[str, Any]:
+    overall = slices.get("", {})
+    own, served = _of_model(overall, candidate), _of_model(overall, gate.SERVED)
     return {
         "split": contract.TEST,
+        "sessions": int(own.get("sessions", 0)),
         "predictions": int(own.get("predictions", 0)),
         "predictions_with_known_target": int(own.get("predictions_known", 0)),
         "tied_share": own.get("tied_share"),
         "model": _named(own, (*metrics.RANK_METRICS, *metrics.LIST_METRICS), ""),
-        "served": _named(_of_model(overall, gate.SERVED), metrics.RANK_METRICS, "") or None,
+        "served": _named(served, metrics.RANK_METRICS, "") or None,
         "baselines": {name: _named(own, metrics.RANK_METRICS, f"{name}/") for name in REGISTRY},
-        "slices": [*_position_slices(own), *_session_slices(slices, candidate)],
+        "intervals": _intervals(own),
+        "data": {name: own[name] for name in _DATA if name in own},
+        "slices": [*_prediction_slices(own), *_session_slices(slices, candidate)],
     }
 
 
@@ -87,23 +98,36 @@ def _named(values: Mapping[str, float], names: tuple[str, ...], prefix: str) -> 
     return {name: values[prefix + name] for name in names if prefix + name in values}
 
 
-def _position_slices(own: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    for position in POSITIONS:
-        name = f"position={position}"
-        values = {metric: own[f"{metric}|{name}"] for metric in _slice_metrics(own)}
-        yield _slice(name, values, own.get(f"predictions|{name}", 0))
+def _intervals(own: Mapping[str, float]) -> dict[str, dict[str, list[float]]]:
+    """By ranker and metric: low and high end."""
+    prefixes = {"model": "", **{name: f"{name}/" for name in REGISTRY}}
+    return {
+        ranker: {name: [own[f"{prefix}{name}/low"], own[f"{prefix}{name}/high"]] for name in figures.MAIN_METRICS}
+        for ranker, prefix in prefixes.items()
+        if f"{prefix}{figures.MAIN_METRICS[0]}/low" in own
+    }
+
+
+def _prediction_slices(own: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    """In the order of their dimensions; empty slices are left out."""
+    known = [f"{one.name}={label}" for one in prediction_slices.dimensions(()) for label in one.labels]
+    found = [name.partition("|")[2] for name in own if name.startswith("predictions|")]
+    for name in sorted(found, key=lambda name: known.index(name) if name in known else len(known)):
+        if own[f"predictions|{name}"]:
+            values = {metric: own[f"{metric}|{name}"] for metric in _slice_metrics(own)}
+            yield _slice(name, values, own[f"predictions|{name}"])
 
 
 def _session_slices(slices: Mapping[str, Values], candidate: str) -> Iterator[dict[str, Any]]:
-    for slice_name in sorted(slices, key=_slice_order):
-        own = _of_model(slices[slice_name], candidate)
-        yield _slice(slice_name, {name: own[name] for name in _slice_metrics(own)}, own["predictions"])
+    for name in sorted((name for name in slices if name), key=_slice_order):
+        own = _of_model(slices[name], candidate)
+        yield _slice(name, {metric: own[metric] for metric in _slice_metrics(own)}, own["predictions"])
 
 
 def _slice_metrics(own: Mapping[str, float]) -> list[str]:
     """Names of the metrics that a slice shows: the model's and the baselines'."""
     prefixes = ["", *(f"{name}/" for name in REGISTRY)]
-    return [prefix + name for prefix in prefixes for name in SLICED_METRICS if prefix + name in own]
+    return [prefix + name for prefix in prefixes for name in figures.MAIN_METRICS if prefix + name in own]
 
 
 def _slice(name: str, values: Mapping[str, float], predictions: float) -> dict[str, Any]:
@@ -115,29 +139,3 @@ def _slice_order(name: str) -> tuple[str, int, str]:
     key, _, value = name.partition("=")
     digits = value.split("-")[0].rstrip("+")
     return key, int(digits) if digits.isdecimal() else 0, value
-
-
-def _failures(evaluation_uri: str) -> set[tuple[str, bool]]:
-    """Metric and whether a difference, of each threshold that TFMA found broken."""
-    result = tfma.load_validation_result(evaluation_uri)
-    return {
-        (failure.metric_key.name, failure.metric_key.is_diff)
-        for entry in result.metric_validations_per_slice
-        for failure in entry.failures
-    }
-
-
-def _check(check: Check, overall: Values, candidate: str, failures: set[tuple[str, bool]]) -> dict[str, Any]:
-    """One row of the gate's table; without a served model a check against it has no value and is passed."""
-    value = overall.get((candidate, check.against_served, check.metric))
-    name = check.name
-    if check.against_served and value is None and overall:
-        name += " (none is served yet)"
-    return {
-        "name": name,
-        "metric": check.metric,
-        "value": value,
-        "threshold": check.minimum if check.minimum is not None else check.maximum,
-        "bound": "at least" if check.minimum is not None else "at most",
-        "passed": (check.metric, check.against_served) not in failures,
-    }

@@ -1,8 +1,8 @@
 """The gate: what a model must reach to be pushed, as one table of checks, and as TFMA's EvalConfig.
 
-Every check is a bound on one metric of the whole test split. TFMA decides; `evaluation_results.py` writes the same
-table with the values found. Checks against the served model are left out by TFMA where nothing is served yet: hence
-the absolute ones and those against the baselines, which hold on the first run too.
+Every check is a bound on one metric. TFMA decides; `evaluation_results.py` writes the same table with the values
+found. Checks against the served model are left out by TFMA where nothing is served yet: hence the absolute ones and
+those against the baselines, which hold on the first run too.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import json
 
 import tensorflow_model_analysis as tfma
 
-from nextclick.components import contract, tfma_metrics
+from nextclick.components import contract, evaluation_facts, figures, tfma_metrics
 from nextclick.components.baselines import REGISTRY
-from nextclick.components.session_counts import BASELINE_LIFT
-from nextclick.pipeline.config import Config
+from nextclick.pipeline.config import Config, GateConfig
 from nextclick.pipeline.errors import ConfigError
 
 CANDIDATE = "candidate"
-SERVED = "served"
+SERVED = figures.SERVED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +30,23 @@ class Check:
         metric: the metric that is bounded.
         minimum: lower bound, included; None: there is none.
         maximum: upper bound, included; None: there is none.
-        against_served: the bound is on the difference, candidate less served model.
+        end: "low" or "high": the bound is on that end of the metric's interval; "": on the metric.
+        against_served: the metric is a difference, candidate less served model.
+        each: feature by whose values the sessions are sliced, each slice being bounded; "": all sessions together.
     """
 
     name: str
     metric: str
     minimum: float | None = None
     maximum: float | None = None
+    end: str = ""
     against_served: bool = False
+    each: str = ""
+
+    @property
+    def bounded_metric(self) -> str:
+        """Name of the figure that the bound is on."""
+        return f"{self.metric}/{self.end}" if self.end else self.metric
 
 
 def checks(config: Config) -> tuple[Check, ...]:
@@ -47,41 +55,87 @@ def checks(config: Config) -> tuple[Check, ...]:
     unknown = sorted(set(gate.baselines) - set(REGISTRY))
     if unknown:
         raise ConfigError(f"gate.baselines must be among {', '.join(REGISTRY)}, received {', '.join(unknown)}")
-    rivals = ", ".join(gate.baselines)
-    table = [
+    return (
+        *_sanity(gate),
+        *(_against_baselines(gate) if gate.baselines else ()),
+        *(_against_served(gate) if gate.compare_served else ()),
+        *_lists_and_data(gate),
+    )
+
+
+def _sanity(gate: GateConfig) -> tuple[Check, ...]:
+    return (
         Check("enough predictions to trust the figures", "predictions", minimum=gate.min_predictions),
         Check("Recall@20 of a model that has learnt anything", "recall@20", minimum=gate.min_recall),
         Check("Recall@1 of a model that cannot see the answer", "recall@1", maximum=gate.max_recall_at_1),
         Check("places of the lists that hold no item of the catalogue", "invalid@20", maximum=0.0),
-    ]
-    if gate.baselines:
-        table += [
-            Check(f"Recall@20 above the best of {rivals}", f"{BASELINE_LIFT}/recall@20", minimum=gate.min_recall_lift),
-            Check(f"MRR@20 above the best of {rivals}", f"{BASELINE_LIFT}/mrr@20", minimum=gate.min_mrr_lift),
-        ]
-    if gate.compare_served:
-        table += [
-            Check("Recall@20 against the model now served", "recall@20", -gate.max_recall_drop, against_served=True),
-            Check("MRR@20 against the model now served", "mrr@20", -gate.max_mrr_drop, against_served=True),
-        ]
-    return tuple(table)
+    )
+
+
+def _against_baselines(gate: GateConfig) -> tuple[Check, ...]:
+    rivals, lift = ", ".join(gate.baselines), figures.BASELINE_LIFT
+    return (
+        Check(f"Recall@20 above the best of {rivals}", f"{lift}/recall@20", gate.min_recall_lift, end="low"),
+        Check(f"MRR@20 above the best of {rivals}", f"{lift}/mrr@20", gate.min_mrr_lift, end="low"),
+    )
+
+
+def _against_served(gate: GateConfig) -> tuple[Check, ...]:
+    served = "less the served model's"
+    return (
+        Check(f"Recall@20 {served}", "recall@20", -gate.max_recall_drop, end="low", against_served=True),
+        Check(f"MRR@20 {served}", "mrr@20", -gate.max_mrr_drop, end="low", against_served=True),
+        Check(
+            f"Recall@20 {served}, sessions of any one length",
+            "recall@20",
+            -gate.max_slice_drop,
+            end="high",
+            against_served=True,
+            each=contract.SESSION_LENGTH,
+        ),
+        Check(
+            f"Recall@20 {served}, the worst kind of prediction",
+            f"{figures.WORST_SLICE}/recall@20",
+            -gate.max_slice_drop,
+            against_served=True,
+        ),
+    )
+
+
+def _lists_and_data(gate: GateConfig) -> tuple[Check, ...]:
+    return (
+        Check("share of the catalogue that is recommended", "coverage@20", minimum=gate.min_coverage),
+        Check(
+            "popularity of recommended items, to clicked ones", "popularity_lift@20", maximum=gate.max_popularity_lift
+        ),
+        Check(
+            "share of test clicks on unknown items", evaluation_facts.UNKNOWN_TARGETS, maximum=gate.max_unknown_targets
+        ),
+        Check("drift of the sessions' lengths", evaluation_facts.LENGTH_DRIFT, maximum=gate.max_drift),
+        Check("drift of the clicks' popularity", evaluation_facts.POPULARITY_DRIFT, maximum=gate.max_drift),
+    )
 
 
 def eval_config(config: Config) -> tfma.EvalConfig:
     """TFMA's configuration: models, metrics, slices and the gate's thresholds."""
+    settings = {"baselines": list(REGISTRY), "rivals": list(config.gate.baselines), "seed": config.seed}
     return tfma.EvalConfig(
         model_specs=_model_specs(config),
-        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=[contract.SESSION_LENGTH])],
+        slicing_specs=[
+            tfma.SlicingSpec(),
+            tfma.SlicingSpec(feature_keys=[contract.SESSION_LENGTH]),
+            tfma.SlicingSpec(feature_keys=[contract.TEST_PERIOD]),
+        ],
         metrics_specs=[
             tfma.MetricsSpec(
                 metrics=[
                     tfma.MetricConfig(
                         class_name=tfma_metrics.RankingMetrics.__name__,
                         module=tfma_metrics.__name__,
-                        config=json.dumps({"baselines": tuple(REGISTRY), "rivals": config.gate.baselines}),
+                        config=json.dumps(settings),
                     )
                 ],
-                per_slice_thresholds=_thresholds(config),
+                per_slice_thresholds=_thresholds(checks(config)),
             )
         ],
         options=tfma.Options(include_default_metrics={"value": False}),
@@ -95,21 +149,23 @@ def _model_specs(config: Config) -> list[tfma.ModelSpec]:
     return specs
 
 
-def _thresholds(config: Config) -> dict[str, tfma.PerSliceMetricThresholds]:
-    """By metric; the slicing spec without a key is the whole split (MetricConfig.threshold would bind every slice)."""
-    found: dict[str, tfma.MetricThreshold] = {}
-    for check in checks(config):
-        threshold = found.setdefault(check.metric, tfma.MetricThreshold())
-        if check.against_served:
-            threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
-            threshold.change_threshold.absolute.value = check.minimum
-        if not check.against_served and check.minimum is not None:
-            threshold.value_threshold.lower_bound.value = check.minimum
-        if not check.against_served and check.maximum is not None:
-            threshold.value_threshold.upper_bound.value = check.maximum
-    return {
-        metric: tfma.PerSliceMetricThresholds(
-            thresholds=[tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)]
-        )
-        for metric, threshold in found.items()
-    }
+def _thresholds(table: tuple[Check, ...]) -> dict[str, tfma.PerSliceMetricThresholds]:
+    """By metric. A threshold without slices would bind every slice: a spec without a key is the whole split."""
+    found: dict[str, tfma.PerSliceMetricThresholds] = {}
+    for check in table:
+        spec = tfma.SlicingSpec(feature_keys=[check.each] if check.each else [])
+        bound = tfma.PerSliceMetricThreshold(slicing_specs=[spec], threshold=_threshold(check))
+        found.setdefault(check.bounded_metric, tfma.PerSliceMetricThresholds()).thresholds.append(bound)
+    return found
+
+
+def _threshold(check: Check) -> tfma.MetricThreshold:
+    threshold = tfma.MetricThreshold()
+    if check.against_served:
+        threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
+        threshold.change_threshold.absolute.value = check.minimum
+    elif check.minimum is not None:
+        threshold.value_threshold.lower_bound.value = check.minimum
+    elif check.maximum is not None:
+        threshold.value_threshold.upper_bound.value = check.maximum
+    return threshold

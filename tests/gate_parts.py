@@ -12,13 +12,23 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 import tensorflow_transform.beam as tft_beam
 from google.protobuf.json_format import MessageToJson
+from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.types import artifact_utils, standard_artifacts
 
-from nextclick.components import baseline_examples, contract, executors, metrics
+from nextclick.components import (
+    baseline_examples,
+    contract,
+    evaluation_facts,
+    executors,
+    metrics,
+    prediction_slices,
+    tfma_metrics,
+)
 from nextclick.components.preprocessing import preprocessing_fn
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline import gate
@@ -89,11 +99,26 @@ def transform_graph(folder: Path, sessions: list[list[str]], config: Config) -> 
     return found
 
 
+def write_facts(path: Path) -> Path:
+    """The facts of a catalogue of thirty items clicked once each, whose data does not drift."""
+    facts = evaluation_facts.Facts(
+        catalogue=metrics.Catalogue(first_index=2, clicks=np.ones(30, np.int64)),
+        event_types=(contract.DEFAULT_EVENT_TYPE,),
+        data={
+            evaluation_facts.UNKNOWN_INPUTS: 0.0,
+            evaluation_facts.UNKNOWN_TARGETS: 0.0,
+            evaluation_facts.LENGTH_DRIFT: 0.0,
+            evaluation_facts.POPULARITY_DRIFT: 0.0,
+        },
+    )
+    evaluation_facts.write(facts, str(path))
+    return path
+
+
 def ranked_artifact(folder: Path, *sessions: bytes) -> standard_artifacts.Examples:
-    """What BaselineRanks writes: the test split and the catalogue, of thirty items clicked once each."""
+    """What BaselineRanks writes: the test split and the facts."""
     artifact = examples_artifact(folder, test=list(sessions))
-    catalogue = metrics.Catalogue(first_index=2, clicks=np.ones(30, np.int64))
-    baseline_examples.write_catalogue(catalogue, str(folder / baseline_examples.CATALOGUE_FILE))
+    write_facts(folder / baseline_examples.FACTS_FILE)
     return artifact
 
 
@@ -102,9 +127,15 @@ def ranked(session_id: str, model: list[int], **ranks: list[int]) -> bytes:
     columns = {"model_ranks": model, "served_ranks": ranks.pop("served", model)}
     for name in contract.BASELINES:
         columns[contract.baseline_ranks_feature(name)] = ranks.pop(name, [21] * len(model))
+    for name, codes in ranks.pop("slices", {}).items():
+        columns[prediction_slices.feature(name)] = codes
     assert not ranks, ranks
     items = [f"item {i}" for i in range(len(model) + 1)]
-    return example(session_id, items, **columns, target_indices=list(range(2, 2 + len(model))))
+    raw = tf.train.Example.FromString(
+        example(session_id, items, **columns, item_indices=list(range(2, 3 + len(model))))
+    )
+    raw.features.feature[contract.TEST_PERIOD].CopyFrom(_bytes(["2023-11-14"]))
+    return raw.SerializeToString()
 
 
 def _bytes(values: list[str]) -> tf.train.Feature:
@@ -162,6 +193,53 @@ def run(executor: type, folder: Path, inputs: dict, outputs: dict, properties: d
 
 def _lists(artifacts: dict) -> dict:
     return {name: [value] for name, value in artifacts.items()}
+
+
+def decide(folder: Path, config: Config, sessions: list[bytes], served: bool = False) -> set[str]:
+    """The gate's decision as TFMA makes it, without Beam and models: names of the checks that failed.
+
+    Slices of sessions are left to the tests that run all of TFMA.
+    """
+    eval_config = tfma_metrics.with_facts(gate.eval_config(config), str(write_facts(folder / "facts")))
+    eval_config = tfma.utils.update_eval_config_with_defaults(eval_config, has_baseline=served, rubber_stamp=True)
+    (spec,) = eval_config.metrics_specs
+    settings = json.loads(spec.metrics[0].config)
+    (computation,) = tfma_metrics.RankingMetrics(**settings).computations(
+        eval_config=eval_config, model_names=list(spec.model_names)
+    )
+    accumulator = computation.combiner.create_accumulator()
+    for session in sessions:
+        for element in computation.preprocessors[0].process(_extracts(session, served)):
+            accumulator = computation.combiner.add_input(accumulator, element)
+    found = computation.combiner.extract_output(accumulator)
+    for key in [key for key in found if key.model_name == gate.SERVED]:
+        candidate = key._replace(model_name=gate.CANDIDATE)
+        found[candidate.make_diff_key()] = found[candidate] - found[key]
+    result = metrics_validator.validate_metrics(((), found), eval_config)
+    broken = {
+        (f.metric_key.name, f.metric_key.is_diff) for e in result.metric_validations_per_slice for f in e.failures
+    }
+    table = [check for check in gate.checks(config) if not check.each]
+    return {check.name for check in table if (check.bounded_metric, check.against_served) in broken}
+
+
+def _extracts(serialized: bytes, served: bool) -> dict:
+    """What TFMA hands to a metric's preprocessor."""
+    features = tf.train.Example.FromString(serialized).features.feature
+    columns = {
+        name: np.array(list(getattr(feature, feature.WhichOneof("kind")).value))
+        for name, feature in features.items()
+        if feature.WhichOneof("kind")
+    }
+
+    def outputs(feature: str) -> dict:
+        ranks = columns[feature]
+        return {contract.OUTPUT_RANKS: ranks, contract.OUTPUT_TOP_IDS: np.tile(np.arange(2, 22), (len(ranks), 1))}
+
+    predictions = outputs("model_ranks")
+    if served:
+        predictions = {gate.CANDIDATE: predictions, gate.SERVED: outputs("served_ranks")}
+    return {tfma.PREDICTIONS_KEY: predictions, tfma.FEATURES_KEY: columns}
 
 
 @dataclasses.dataclass(frozen=True)

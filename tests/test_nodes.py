@@ -1,6 +1,7 @@
 """The pipeline's own components, run as TFX runs them: a wrong one stops nothing, or pushes half a model, or twice."""
 
 import json
+import math
 
 import gate_parts as parts
 import pytest
@@ -9,7 +10,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from nextclick.components import baseline_examples, contract, executors, push, served
+from nextclick.components import baseline_examples, contract, evaluation_facts, executors, push, served
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config, replace
 from nextclick.pipeline.errors import DataError
@@ -193,7 +194,7 @@ TRAINING = [["a", "b"], ["a", "b", "c"], ["a", "d"], ["a", "c"]]  # clicks: a 4,
 
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory):
-    """Records and catalogue that BaselineRanks writes for one small log."""
+    """Records and facts that BaselineRanks writes for one small log."""
     folder = tmp_path_factory.mktemp("ranked")
     training = [parts.example(f"t{i}", items) for i, items in enumerate(TRAINING)]
     test = [parts.example("x", ["d", "b", "d", "new", "a"]), parts.example("y", ["new", "c"])]
@@ -207,7 +208,7 @@ def ranked(tmp_path_factory):
     files = tf.io.gfile.glob(str(folder / "out" / "Split-test" / "*"))
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
     found = [tf.train.Example.FromString(record) for record in records]
-    return found, baseline_examples.read_catalogue(str(folder / "out" / baseline_examples.CATALOGUE_FILE))
+    return found, evaluation_facts.read(str(folder / "out" / baseline_examples.FACTS_FILE))
 
 
 def integers(example, name):
@@ -231,13 +232,36 @@ def test_raw_features_travel_on(ranked):
     assert x.features.feature["session_length"].bytes_list.value == [b"5-9"]
 
 
-def test_catalogue_counts_the_training_split_alone(ranked):
-    (x, _), catalogue = ranked
-    assert catalogue.first_index == 2
-    assert catalogue.clicks.tolist() == [4, 2, 2, 1]
-    targets = integers(x, "target_indices")  # b, d, new, a
-    assert targets[1:] == [5, 1, 2]
-    assert targets[0] in (3, 4)
+def test_facts_are_of_the_training_split_alone(ranked):
+    (x, _), facts = ranked
+    assert facts.catalogue.first_index == 2
+    assert facts.catalogue.clicks.tolist() == [4, 2, 2, 1]
+    assert facts.event_types == ("click",)
+    d, b, again, new, a = integers(x, "item_indices")
+    assert (d, new, a) == (5, 1, 2)
+    assert again == d
+    assert b in (3, 4)
+
+
+def test_facts_say_how_the_test_data_moved(ranked):
+    _, facts = ranked
+    # Six sessions' items before a prediction: d b d new, new; two of them unknown; one of five targets is.
+    assert facts.data[evaluation_facts.UNKNOWN_INPUTS] == pytest.approx(2 / 5)
+    assert facts.data[evaluation_facts.UNKNOWN_TARGETS] == pytest.approx(1 / 5)
+    # Lengths 2, 3, 2, 2 in training, 5 and 2 in the test: shares (3/4, 1/4, 0) and (1/2, 0, 1/2).
+    expected = (3 / 4 * math.log2(6 / 5) + 1 / 4 + 1 / 2 * math.log2(4 / 5) + 1 / 2) / 2
+    assert facts.data[evaluation_facts.LENGTH_DRIFT] == pytest.approx(expected)
+
+
+def test_predictions_carry_their_slices(ranked):
+    (x, y), _ = ranked
+    unknown = 3
+    assert integers(x, "slice_next_item") == [1, 0, -1, 1]  # b is new, d is not, new is unknown, a is new
+    assert integers(x, "slice_prefix") == [0, 0, 0, 1]
+    assert integers(x, "slice_popularity")[2:] == [unknown, 0]
+    assert integers(x, "slice_event_type") == [0, 0, 0, 0]
+    assert integers(y, "slice_prefix") == [1]
+    assert x.features.feature["period"].bytes_list.value == [b"2023-11-14"]
 
 
 def test_refit_fits_on_the_validation_split_as_well(tmp_path):
@@ -249,5 +273,5 @@ def test_refit_fits_on_the_validation_split_as_well(tmp_path):
     properties = {"config_json": configuration.to_json(config), "code_sha256": ""}
     inputs = {"raw_examples": raw, "transform_graph": graph}
     parts.run(executors.BaselineRanksExecutor, tmp_path, inputs, {"examples": out}, properties)
-    catalogue = baseline_examples.read_catalogue(str(tmp_path / "out" / baseline_examples.CATALOGUE_FILE))
-    assert catalogue.clicks.tolist() == [3, 1]
+    facts = evaluation_facts.read(str(tmp_path / "out" / baseline_examples.FACTS_FILE))
+    assert facts.catalogue.clicks.tolist() == [3, 1]

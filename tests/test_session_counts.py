@@ -1,84 +1,152 @@
-"""From sessions' ranks to named metrics: if sums did not merge exactly, figures would depend on Beam's batches."""
+"""From sessions' ranks to named figures: if sums did not merge exactly, they would depend on Beam's batches."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.components import contract, metrics, session_counts
-from nextclick.components.session_counts import Counts, SessionRanks
+from nextclick.components import bootstrap, contract, figures, metrics
+from nextclick.components.prediction_slices import Dimension
+from nextclick.components.session_counts import Counts, Layout, SessionRanks
 
 UNKNOWN = contract.UNKNOWN_TARGET_RANK
 BASELINES = ("popular", "last_viewed")
-BUCKETS = {"1": [1], "2": [2], "3": [3], "4-5": [4, 5], "6-9": [6, 7, 8, 9], "10+": list(range(10, 100))}
+LAYOUT = Layout(("model", *BASELINES), (Dimension("half", ("first", "second")), Dimension("kind", ("only",))))
+SERVED = Layout(("model", *BASELINES, "served"), LAYOUT.dimensions)
 
 ranks = st.one_of(st.integers(1, 25), st.just(UNKNOWN))
-rows = st.lists(st.tuples(ranks, ranks, ranks), min_size=0, max_size=14)
+rows = st.lists(st.tuples(ranks, ranks, ranks), min_size=0, max_size=8)
 
 
-def session(predictions, items=()):
-    """One session of predictions, each the ranks of model, popular and last viewed."""
-    columns = np.array(predictions, np.int64).reshape(-1, 3).T
-    shown = np.array([list(items)] * columns.shape[1], np.int32).reshape(columns.shape[1], len(items))
-    return SessionRanks(ranks=columns, top_ids=shown, targets=np.array(list(items)[:1] * columns.shape[1], np.int64))
+def session(predictions, number=0, items=(), rankers=3):
+    """One session of predictions, each the ranks of every ranker; even positions are of the first half."""
+    columns = np.array(predictions, np.int64).reshape(-1, rankers).T
+    length = columns.shape[1]
+    return SessionRanks(
+        fingerprint=bootstrap.fingerprint(str(number).encode(), 0),
+        ranks=columns,
+        slices={"half": np.arange(length) % 2},
+        top_ids=np.array([list(items)] * length, np.int32).reshape(length, len(items)),
+        targets=np.array(list(items)[:1] * length, np.int64),
+    )
 
 
-def values(counts, rivals=BASELINES, catalogue=None):
-    return session_counts.values(counts, BASELINES, rivals, catalogue)
+def model_figures(counts, rivals=BASELINES, catalogue=None, layout=LAYOUT):
+    return figures.model_figures(counts, layout, rivals, catalogue)
 
 
 def mean(numbers):
     return sum(numbers) / len(numbers) if numbers else 0.0
 
 
-@given(st.lists(rows, max_size=6))
-def test_every_value_equals_a_naive_mean(sessions):
-    found = values(Counts.of([session(predictions) for predictions in sessions], 3))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(rows, max_size=5))
+def test_every_figure_equals_a_naive_mean(sessions):
+    found = model_figures(Counts.of([session(predictions) for predictions in sessions], LAYOUT))
     for column, prefix in enumerate(("", "popular/", "last_viewed/")):
         every = [row[column] for predictions in sessions for row in predictions]
         assert found[f"{prefix}recall@20"] == pytest.approx(mean([rank <= 20 for rank in every]))
         assert found[f"{prefix}mrr@5"] == pytest.approx(mean([1 / rank if rank <= 5 else 0 for rank in every]))
-        for name, positions in BUCKETS.items():
-            there = [p[i - 1][column] for p in sessions for i in positions if i <= len(p)]
-            assert found[f"{prefix}recall@20|position={name}"] == pytest.approx(mean([rank <= 20 for rank in there]))
+        for half, label in enumerate(("first", "second")):
+            there = [row[column] for p in sessions for i, row in enumerate(p) if i % 2 == half]
+            assert found[f"{prefix}recall@20|half={label}"] == pytest.approx(mean([rank <= 20 for rank in there]))
             if not prefix:
-                assert found[f"predictions|position={name}"] == len(there)
+                assert found[f"predictions|half={label}"] == len(there)
+        assert found["predictions|kind=only"] == 0  # no session said so
     model = [row[0] for predictions in sessions for row in predictions]
     assert found["predictions"] == len(model)
     assert found["predictions_known"] == sum(rank != UNKNOWN for rank in model)
+    assert found["sessions"] == len(sessions)
 
 
-@given(st.lists(rows, max_size=6), st.integers(1, 5))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(rows, max_size=5), st.integers(1, 4))
 def test_any_split_into_batches_gives_exactly_the_same(sessions, size):
-    whole = [session(predictions, items=(2, 3)) for predictions in sessions]
-    merged = Counts.none(3)
+    whole = [session(predictions, number, items=(2, 3)) for number, predictions in enumerate(sessions)] * 8
+    merged = Counts.none(LAYOUT)
     for first in range(0, len(whole), size):
-        merged = merged + Counts.of(whole[first : first + size], 3)
+        merged = merged + Counts.of(whole[first : first + size], LAYOUT)
     catalogue = metrics.Catalogue(first_index=2, clicks=np.array([5, 3, 1], np.int64))
-    assert values(merged, catalogue=catalogue) == values(Counts.of(whole, 3), catalogue=catalogue)
+    at_once = Counts.of(whole, LAYOUT)
+    assert model_figures(merged, catalogue=catalogue) == model_figures(at_once, catalogue=catalogue)
+
+
+def test_replicates_are_the_weighted_counts():
+    sessions = [session([(1, 2, 30)], 1), session([(30, 1, 1), (2, 2, 2)], 2)]
+    counts = Counts.of(sessions, LAYOUT)
+    weights = bootstrap.weights(np.array([one.fingerprint for one in sessions], np.uint64))
+    for replicate in range(50):
+        first, second = weights[replicate]
+        assert counts.resampled[replicate, 0].predictions == first + 2 * second
+        model = [1] * int(first) + [30, 2] * int(second)
+        assert counts.resampled[replicate, 0].value("mrr@20") == pytest.approx(
+            mean([1 / r if r <= 20 else 0 for r in model])
+        )
+        assert counts.resampled_predictions[replicate].tolist() == [first + second, second, 0]
+        assert counts.resampled_hits[replicate, :, 0].tolist() == [first, second, 0]
 
 
 def test_lift_is_over_the_best_rival_of_each_metric():
     # Recall@20: model 1, popular 1/2, last viewed 1. MRR@20: model 1/2, popular 1/2, last viewed 1/4.
-    counts = Counts.of([session([(2, 1, 4), (2, 30, 4)])], 3)
-    found = values(counts)
+    counts = Counts.of([session([(2, 1, 4), (2, 30, 4)])], LAYOUT)
+    found = model_figures(counts)
     assert found["best_baseline_lift/recall@20"] == 0.0
     assert found["best_baseline_lift/mrr@20"] == 0.0
-    assert values(counts, rivals=["popular"])["best_baseline_lift/recall@20"] == 0.5
-    assert "best_baseline_lift/recall@20" not in values(counts, rivals=[])
+    assert model_figures(counts, rivals=["popular"])["best_baseline_lift/recall@20"] == 0.5
+    assert "best_baseline_lift/recall@20" not in model_figures(counts, rivals=[])
+
+
+def test_interval_of_a_lift_is_paired():
+    # Sessions differ much, the rankers by the same in each: the lift is certain, the figures are not.
+    sessions = [session([(1, 2, 30)], n) if n % 2 else session([(4, 4, 30)] * 3, n) for n in range(100)]
+    found = model_figures(Counts.of(sessions, LAYOUT), rivals=["popular"])
+    assert found["mrr@20/high"] - found["mrr@20/low"] > 0.05
+    assert found["best_baseline_lift/recall@20/low"] == found["best_baseline_lift/recall@20/high"] == 0
+
+
+def test_interval_of_two_models_of_one_quality_holds_zero():
+    chance = np.random.default_rng(2)
+    sessions = [session([tuple(chance.integers(1, 40, 3))] * 2, n) for n in range(300)]
+    found = model_figures(Counts.of(sessions, LAYOUT), rivals=["popular"])
+    assert found["best_baseline_lift/recall@20/low"] < 0 < found["best_baseline_lift/recall@20/high"]
+
+
+def test_interval_of_too_few_sessions_says_nothing():
+    found = model_figures(Counts.of([session([(1, 2, 30)], n) for n in range(29)], LAYOUT))
+    assert (found["recall@20/low"], found["recall@20/high"]) == (0.0, 1.0)
+    assert (found["best_baseline_lift/mrr@20/low"], found["best_baseline_lift/mrr@20/high"]) == (-1.0, 1.0)
+    found = model_figures(Counts.of([session([(1, 2, 30)], n) for n in range(30)], LAYOUT))
+    assert found["recall@20/low"] == 1.0
+
+
+def test_differences_are_from_the_served_model():
+    sessions = [session([(1, 9, 9, 2), (30, 9, 9, 30)], n, rankers=4) for n in range(200)]
+    counts = Counts.of(sessions, SERVED)
+    found = figures.differences(counts, SERVED)
+    assert found["mrr@20/low"] == found["mrr@20/high"] == pytest.approx((1 - 1 / 2) / 2)
+    assert found["worst_slice/recall@20"] == 0.0
+    assert figures.served_figures(counts, SERVED)["mrr@20"] == 0.25
+    assert "served/mrr@20" not in model_figures(counts, layout=SERVED)
+    assert figures.differences(Counts.none(LAYOUT), LAYOUT) == {}
+
+
+def test_worst_slice_is_the_one_that_surely_lost_most():
+    sessions = [session([(30, 9, 9, 1), (1, 9, 9, 30)], n, rankers=4) for n in range(100)]
+    assert figures.differences(Counts.of(sessions, SERVED), SERVED)["worst_slice/recall@20"] == -1.0
+    assert figures.differences(Counts.of(sessions[:99], SERVED), SERVED)["worst_slice/recall@20"] == 1.0  # too small
 
 
 def test_lists_are_counted_against_the_catalogue():
     catalogue = metrics.Catalogue(first_index=2, clicks=np.array([6, 1, 1], np.int64))
-    counts = Counts.of([session([(1, 1, 1)], items=(2, 3, 0))], 3)
-    found = values(counts, catalogue=catalogue)
+    counts = Counts.of([session([(1, 1, 1)], items=(2, 3, 0))], LAYOUT)
+    found = model_figures(counts, catalogue=catalogue)
     assert found["coverage@20"] == pytest.approx(2 / 3)
     assert found["popularity_lift@20"] == pytest.approx(((6 + 1) / 2) / 6)
     assert found["invalid@20"] == pytest.approx(1 / 3)
-    assert "coverage@20" not in values(counts)
+    assert "coverage@20" not in model_figures(counts)
 
 
-def test_no_sessions_give_every_metric_and_all_of_them_zero():
-    found = values(Counts.of([], 3))
-    assert set(found.values()) == {0.0}
-    assert set(found) == set(values(Counts.of([session([(1, 2, 3)])], 3)))
+def test_no_sessions_give_every_figure():
+    found = model_figures(Counts.of([], LAYOUT))
+    assert {value for name, value in found.items() if not name.endswith(("/low", "/high"))} == {0.0}
+    assert set(found) == set(model_figures(Counts.of([session([(1, 2, 3)])], LAYOUT)))

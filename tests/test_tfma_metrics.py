@@ -8,15 +8,15 @@ import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 
-from nextclick.components import baseline_examples, contract, metrics, tfma_metrics
-from nextclick.components.session_counts import SessionRanks
-from nextclick.components.tfma_metrics import RankingMetrics, SessionCombiner, SessionPreprocessor
+from nextclick.components import contract, tfma_metrics
+from nextclick.components.tfma_metrics import RankingMetrics, SessionCombiner, SessionPreprocessor, Settings
 from nextclick.pipeline import evaluation_results, gate
 from nextclick.pipeline.config import Config, replace
 
 
-def one(preprocessor, predictions, **features):
-    extracts = {tfma.PREDICTIONS_KEY: predictions, tfma.FEATURES_KEY: features}
+def one(predictions, model="", served=None, baselines=(), **features):
+    preprocessor = SessionPreprocessor(model, served, Settings(baselines=baselines))
+    extracts = {tfma.PREDICTIONS_KEY: predictions, tfma.FEATURES_KEY: {"session_id": np.array([b"s"]), **features}}
     (found,) = preprocessor.process(extracts)
     return found
 
@@ -26,76 +26,85 @@ TOP_IDS = np.arange(80).reshape(4, 20)
 
 
 def test_predictions_of_an_only_model_are_read():
-    found = one(SessionPreprocessor("", []), {"ranks": RANKS, "top_ids": TOP_IDS})
+    found = one({"ranks": RANKS, "top_ids": TOP_IDS})
     assert found.ranks.tolist() == [[3, 1]]
     np.testing.assert_array_equal(found.top_ids, TOP_IDS[:2])
 
 
-def test_predictions_of_one_of_two_models_are_read():
-    predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([7, 0])}}
-    assert one(SessionPreprocessor("served", []), predictions).ranks.tolist() == [[7]]
-    assert one(SessionPreprocessor("candidate", []), predictions).ranks.tolist() == [[3, 1]]
+def test_predictions_of_two_models_are_read():
+    predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([7, 5, 0])}}
+    assert one(predictions, "candidate", "served").ranks.tolist() == [[3, 1], [7, 5]]
+    assert one(predictions, "candidate").ranks.tolist() == [[3, 1]]
 
 
 def test_predictions_as_a_bare_array_are_the_ranks():
-    assert one(SessionPreprocessor("", []), RANKS).ranks.tolist() == [[3, 1]]
-    assert one(SessionPreprocessor("served", []), {"served": RANKS}).ranks.tolist() == [[3, 1]]
+    assert one(RANKS).ranks.tolist() == [[3, 1]]
+    assert one({"candidate": RANKS, "served": RANKS}, "candidate", "served").ranks.tolist() == [[3, 1], [3, 1]]
 
 
-def test_baselines_and_targets_come_from_the_features():
-    features = {"ranks_popular": np.array([[9, 8]]), "target_indices": np.array([4, 1])}
-    found = one(SessionPreprocessor("", ["popular"]), {"ranks": RANKS}, **features)
+def test_baselines_targets_and_slices_come_from_the_features():
+    features = {
+        "ranks_popular": np.array([[9, 8]]),
+        "item_indices": np.array([2, 4, 1]),
+        "slice_popularity": np.array([2, 3]),
+    }
+    found = one({"ranks": RANKS}, baselines=["popular"], **features)
     assert found.ranks.tolist() == [[3, 1], [9, 8]]
     assert found.targets.tolist() == [4, 1]
+    assert {name: codes.tolist() for name, codes in found.slices.items()} == {"position": [0, 1], "popularity": [2, 3]}
 
 
 def test_session_of_one_click_makes_no_prediction():
-    found = one(SessionPreprocessor("", ["popular"]), {"ranks": np.zeros(4, np.int32)})
-    assert found.ranks.shape == (2, 0)
+    assert one({"ranks": np.zeros(4, np.int32)}, baselines=["popular"]).ranks.shape == (2, 0)
 
 
 def test_missing_baseline_is_an_error_and_not_a_win():
-    with pytest.raises(ValueError, match="made 2 predictions and the baseline popular 0"):
-        one(SessionPreprocessor("", ["popular"]), {"ranks": RANKS})
+    with pytest.raises(ValueError, match="made 2 predictions and popular 0"):
+        one({"ranks": RANKS}, baselines=["popular"])
+
+
+def test_served_model_that_made_other_predictions_is_an_error():
+    predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([7, 0])}}
+    with pytest.raises(ValueError, match=r"and served 1: .* gate.compare_served=false"):
+        one(predictions, "candidate", "served")
 
 
 def by_name(found):
-    return {key.name: value for key, value in found.items()}
+    return {key.name: value for key, value in found.items() if not key.is_diff}
 
 
 def test_accumulators_merge_in_any_order_and_between_batches():
-    combiner = SessionCombiner("", ["popular"], ["popular"], "")
-    sessions = [SessionRanks(np.array([[r], [2]]), np.zeros((1, 0)), np.zeros(0)) for r in range(1, 1401)]
-    parts_ = [combiner.create_accumulator() for _ in range(3)]
+    combiner = SessionCombiner("", None, Settings(baselines=("popular",), rivals=("popular",)))
+    sessions = [one(np.array([rank]), baselines=["popular"], ranks_popular=np.array([2])) for rank in range(1, 1401)]
+    shares = [combiner.create_accumulator() for _ in range(3)]
     for number, session in enumerate(sessions):
-        parts_[number % 2] = combiner.add_input(parts_[number % 2], session)  # the third stays empty
-    parts_[0] = combiner.compact(parts_[0])
-    merged = by_name(combiner.extract_output(combiner.merge_accumulators(reversed(parts_))))
+        shares[number % 2] = combiner.add_input(shares[number % 2], session)  # the third stays empty
+    shares[0] = combiner.compact(shares[0])
+    merged = by_name(combiner.extract_output(combiner.merge_accumulators(reversed(shares))))
     assert merged["predictions"] == 1400
     assert merged["recall@20"] == 20 / 1400
     assert merged["popular/mrr@20"] == 0.5
 
 
-def test_keys_are_those_that_thresholds_are_looked_up_by():
+def test_keys_are_those_that_thresholds_are_looked_up_by(tmp_path):
     config = gate.eval_config(Config())
     wanted = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
-    sessions = SessionRanks(np.full((5, 1), 2), np.zeros((1, 20)), np.zeros(1))
-    combiner = SessionCombiner("", contract.BASELINES, ["popular"], "")
-    found = combiner.extract_output(combiner.add_input(combiner.create_accumulator(), sessions))
-    missing = {key.name for key in wanted if not key.is_diff and key not in found}
-    assert missing == {"invalid@20"}  # wants the catalogue
+    settings = {"baselines": contract.BASELINES, "rivals": ["popular"], "facts": str(parts.write_facts(tmp_path / "f"))}
+    combiner = SessionCombiner("", gate.SERVED, Settings(**settings))
+    found = combiner.extract_output(combiner.create_accumulator())
+    assert {key for key in wanted if key not in found} == set()
 
 
 def test_served_model_has_no_baselines_of_its_own():
     config = gate.eval_config(Config())
-    computations = RankingMetrics(["popular"], ["popular"]).computations(
+    (computation,) = RankingMetrics(baselines=["popular"], rivals=["popular"]).computations(
         eval_config=config, model_names=[gate.CANDIDATE, gate.SERVED]
     )
-    empty = [c.combiner.extract_output(c.combiner.create_accumulator()) for c in computations]
-    assert "popular/recall@20" in by_name(empty[0])
-    assert "popular/recall@20" not in by_name(empty[1])
-    assert {key.model_name for key in empty[1]} == {gate.SERVED}
-    assert len(set(computations)) == 2  # TFMA drops computations that it takes for the same
+    found = computation.combiner.extract_output(computation.combiner.create_accumulator())
+    names = {model: {key.name for key in found if key.model_name == model} for model in (gate.CANDIDATE, gate.SERVED)}
+    assert "popular/recall@20" in names[gate.CANDIDATE]
+    assert "recall@20" in names[gate.SERVED]
+    assert "popular/recall@20" not in names[gate.SERVED]
 
 
 def test_metric_is_named_by_class_and_module_in_the_config():
@@ -105,9 +114,9 @@ def test_metric_is_named_by_class_and_module_in_the_config():
     assert isinstance(instance, metric_types.Metric)
 
 
-def test_catalogue_is_put_into_the_config():
-    changed = tfma_metrics.with_catalogue(gate.eval_config(Config()), "/some/file")
-    assert json.loads(changed.metrics_specs[0].metrics[0].config)["catalogue"] == "/some/file"
+def test_facts_are_put_into_the_config():
+    changed = tfma_metrics.with_facts(gate.eval_config(Config()), "/some/file")
+    assert json.loads(changed.metrics_specs[0].metrics[0].config)["facts"] == "/some/file"
     assert json.loads(changed.metrics_specs[0].metrics[0].config)["baselines"] == list(contract.BASELINES)
 
 
@@ -141,11 +150,8 @@ def test_tfma_gives_what_a_recount_of_the_ranks_gives(tmp_path):
     fifth = [row["session_knn"][4:5] + row["session_knn"][3:4] for row in rows]
     expected = np.mean(np.concatenate(fifth) <= 20)
     assert slices["position=4-5"]["metrics"]["session_knn/recall@20"] == pytest.approx(expected)
+    low, high = evaluation["intervals"]["session_knn"]["recall@20"]
+    assert low < found["session_knn"]["recall@20"] < high
+    again = parts.judge(tmp_path / "again", parts.model_artifact(tmp_path / "model2"), examples, config, served)
+    assert evaluation_results.read(again.evaluation.uri, again, config)["evaluation"] == evaluation
     assert evaluation["model"]["coverage@20"] == pytest.approx(20 / 30)  # the model always shows the first twenty
-
-
-def test_catalogue_survives_its_file(tmp_path):
-    path = str(tmp_path / "catalogue.npz")
-    baseline_examples.write_catalogue(metrics.Catalogue(3, np.array([5, 2], np.int64)), path)
-    found = baseline_examples.read_catalogue(path)
-    assert (found.first_index, found.clicks.tolist(), found.size) == (3, [5, 2], 2)
