@@ -6,6 +6,8 @@ from nextclick.pipeline.config import Config
 
 # Named in full: newer Beam versions would otherwise try Prism, a binary that they download at run time.
 _IN_MEMORY_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+# Without an image TFX packs itself up in each component, for workers elsewhere: four seconds, never used here.
+_NO_IMAGE = "--sdk_container_image=none"
 _RUNNERS = {"flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 
 
@@ -17,7 +19,8 @@ def beam_arguments(config: Config) -> list[str]:
     then a cluster is the answer.
     """
     if config.beam.runner == "direct":
-        runner = [f"--runner={_IN_MEMORY_RUNNER}", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+        in_memory = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+        runner = [f"--runner={_IN_MEMORY_RUNNER}", *in_memory, _NO_IMAGE]
     else:
         runner = [f"--runner={_RUNNERS[config.beam.runner]}"]
     return [*runner, *config.beam.arguments]
