@@ -13,7 +13,19 @@ from nextclick.pipeline.errors import NextclickError
 
 # A command is a module of that name with `add_arguments(parser)`, `main(args) -> int` and a docstring, whose first
 # line is the help and whose last paragraph is the example.
-COMMANDS = ("run", "demo", "serve", "predict", "promote", "rollback", "report", "compile", "submit", "schema", "benchmark")
+COMMANDS = (
+    "run",
+    "demo",
+    "serve",
+    "predict",
+    "promote",
+    "rollback",
+    "report",
+    "compile",
+    "submit",
+    "schema",
+    "benchmark",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,10 +4,10 @@ import json
 import signal
 import subprocess
 
+import pipeline_runs as runs
 import pytest
 
 from nextclick.pipeline import cli
-import pipeline_runs as runs
 
 COMPONENTS = {
     "SessionExampleGen",
