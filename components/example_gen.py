@@ -68,7 +68,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         make_pipeline: Callable[[], Any] = self._make_beam_pipeline
         clicks, tests = inputs.find_inputs(data)
         for file in (*clicks, *tests):  # a wrong file is said before a right one is read
-            readers.open_log(file, data.format)
+            readers.open_log(file, data)
         with make_pipeline() as pipeline:
             ingest.build(pipeline, clicks, tests, data=data, outputs=outputs)
         with fileio.open(outputs.tally) as stream:
@@ -106,7 +106,7 @@ class SessionExampleGen(base_beam_component.BaseBeamComponent):
             code_sha256: of our code; a change is a miss, too.
             refused_folder: gets the dead letter of a run that ends here, of which TFX removes the outputs; "": none.
         """
-        spec: Any = SessionExampleGenSpec(  # type: ignore[no-untyped-call]
+        spec: Any = SessionExampleGenSpec(
             config_json=config_json,
             input_fingerprint=input_fingerprint,
             code_sha256=code_sha256,

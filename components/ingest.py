@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from nextclick.components import contract, counts, filters, readers, records, sessions, sharding
+from nextclick.components import bots, contract, counts, filters, readers, records, sessions, sharding
 from nextclick.components.counts import CLICKS_LOG, TEST_LOG, Tally
 from nextclick.components.dead_letter import DeadLetter
 from nextclick.components.inputs import InputFile
 from nextclick.components.rows import EVENT_TYPE, ITEM_ID, TIME_MS, Clicks
+from nextclick.components.sessions import Sessions, UserSessions
 from nextclick.pipeline.config import DataConfig
 
 _TALLY, _ITEMS = "tally", "items"
@@ -58,13 +59,11 @@ def build(root: Any, clicks: list[InputFile], tests: list[InputFile], *, data: D
         | "ReadLog" >> beam.ParDo(ReadLog(data, shards, outputs)).with_outputs(_TALLY, main="batches")
     )
     read_tally = read[_TALLY] | "SumRead" >> beam.CombineGlobally(counts.merge)
-    written = (
-        read.batches
-        | "GroupByShard" >> beam.GroupByKey()
-        | "WriteSessions"
-        >> beam.ParDo(WriteSessions(data, shards, outputs), beam.pvalue.AsSingleton(read_tally)).with_outputs(
-            _ITEMS, main="tallies"
-        )
+    all_read = beam.pvalue.AsSingleton(read_tally)
+    sharded = read.batches | "GroupByShard" >> beam.GroupByKey()
+    write = WriteSessions(data, shards, outputs)
+    written = sharded | "WriteSessions" >> beam.ParDo(write, all_read, _measured(sharded, data, all_read)).with_outputs(
+        _ITEMS, main="tallies"
     )
     items = written[_ITEMS] | "TrainItems" >> beam.CombineGlobally(distinct_items)
     (
@@ -75,7 +74,23 @@ def build(root: Any, clicks: list[InputFile], tests: list[InputFile], *, data: D
     )
 
 
-@beam.typehints.with_output_types(tuple[tuple[str, int], tuple[int, int, bytes]])
+def _measured(sharded: Any, data: DataConfig, all_read: Any) -> Any:
+    """The tally from which the limits of bots are learnt, as a side input; it costs grouping twice."""
+    if not data.bot_limit:
+        return Tally()
+    tallies = sharded | "MeasureSessions" >> beam.Map(measure, data, all_read)
+    return beam.pvalue.AsSingleton(tallies | "SumMeasured" >> beam.CombineGlobally(counts.merge))
+
+
+class Shard(NamedTuple):
+    """A group of sessions: the log they are from, whether the session ids are user ids, its number."""
+
+    log: str
+    of_users: bool
+    number: int
+
+
+@beam.typehints.with_output_types(tuple[tuple[str, bool, int], tuple[int, int, bytes]])
 class ReadLog(beam.DoFn):
     """A `Task` → (shard, (file number, batch number, clicks)); rejected rows to the dead letter; a tally a file."""
 
@@ -85,7 +100,7 @@ class ReadLog(beam.DoFn):
     def process(self, task: Task) -> Iterator[Any]:
         """Reads one file."""
         tally = Tally()
-        log = readers.open_log(task.file, self._data.format)
+        log = readers.open_log(task.file, self._data)
         with DeadLetter(self._outputs.dead_letter, self._outputs.temporary, task.number, task.file) as dead_letter:
             for number, found in enumerate(readers.read_clicks(log)):
                 dead_letter.add(found.rejects)
@@ -95,7 +110,8 @@ class ReadLog(beam.DoFn):
                     times = pc.min_max(wanted.column(TIME_MS)).as_py()
                     tally.cover("log", task.log, times["min"], times["max"])
                     for shard, part in sharding.partition(wanted, self._shards):
-                        yield (task.log, shard), (task.number, number, sharding.to_bytes(part))
+                        key = (task.log, log.reader.of_users, shard)
+                        yield key, (task.number, number, sharding.to_bytes(part))
         if not tally.total("rows_read"):
             tally.warnings.append(f"{task.file.path} holds no rows but a header")
         yield beam.pvalue.TaggedOutput(_TALLY, tally)
@@ -107,21 +123,31 @@ class WriteSessions(beam.DoFn):
     def __init__(self, data: DataConfig, shards: int, outputs: Outputs) -> None:
         self._data, self._shards, self._outputs = data, shards, outputs
 
-    def process(self, element: Any, read: Tally) -> Iterator[Any]:
-        """Writes one shard, given the tally of all that was read."""
-        (log, number), batches = element
+    def process(self, element: Any, read: Tally, measured: Tally) -> Iterator[Any]:
+        """Writes one shard, given the tallies of all that was read and of the training sessions' lengths and paces."""
+        shard, grouped = _group(element, self._data)
         tally = Tally()
-        parts = sorted(batches, key=lambda part: part[:2])  # the log's order
-        grouped = sessions.group([sharding.from_bytes(part) for _, _, part in parts])
-        found = filters.split_and_filter(grouped, log, self._data, read=read, tally=tally)
+        limits = bots.limits(measured, self._data.bot_limit) if self._data.bot_limit else bots.Limits()
+        found = filters.split_and_filter(grouped, shard.log, self._data, read=read, limits=limits, tally=tally)
         for split, kept in found.items():
-            name = f"data_tfrecord-{number:05d}-of-{self._shards:05d}.gz"
+            kind = "users" if shard.of_users else "sessions"
+            name = f"{kind}_tfrecord-{shard.number:05d}-of-{self._shards:05d}.gz"
             path = posixpath.join(self._outputs.splits[split], name)
             records.write(path, records.to_examples(kept), self._outputs.temporary)
             if split == contract.TRAIN:
                 items = sessions.column(kept.clicks, ITEM_ID).take(pa.array(kept.events)).unique()
                 yield beam.pvalue.TaggedOutput(_ITEMS, sharding.to_bytes(pa.record_batch([items], [ITEM_ID])))
         yield tally
+
+
+def measure(element: Any, data: DataConfig, read: Tally) -> Tally:
+    """(shard, its clicks) → a tally of the lengths and paces of its training sessions."""
+    shard, grouped = _group(element, data)
+    tally = Tally()
+    training = filters.training_sessions(grouped, shard.log, data, read)
+    if training is not None:
+        bots.measure(training, tally)
+    return tally
 
 
 def write_tally(tally: Tally, path: str, items: bytes) -> None:
@@ -139,8 +165,18 @@ def distinct_items(parts: Iterable[bytes]) -> bytes:
     return sharding.to_bytes(pa.record_batch([items], [ITEM_ID]))
 
 
+def _group(element: Any, data: DataConfig) -> tuple[Shard, Sessions]:
+    key, batches = element
+    shard = Shard(*key)
+    parts = sorted(batches, key=lambda part: part[:2])  # the log's order
+    users = UserSessions(round(data.session_gap_minutes * 60_000), data.max_session_length)
+    return shard, sessions.group([sharding.from_bytes(part) for _, _, part in parts], users if shard.of_users else None)
+
+
 def _count_read(tally: Tally, task: Task, found: Clicks) -> None:
-    tally.add("rows_read", "", found.batch.num_rows + len(found.rejects))
+    tally.add("rows_read", "", found.batch.num_rows + len(found.rejects) + sum(found.dropped.values()))
+    for reason, number in found.dropped.items():
+        tally.add("events_dropped", reason, number)
     for reject in found.rejects:
         tally.add("rows_rejected", reject.reason, 1)
     if found.rejects:

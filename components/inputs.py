@@ -9,7 +9,7 @@ import itertools
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -75,10 +75,34 @@ def fingerprint(files: Iterable[InputFile], tests: Iterable[InputFile]) -> str:
     for role, group in (("clicks", files), ("test", tests)):
         for file in group:
             digest.update(f"{role}\0{file.name}\0{file.size_bytes}\0".encode())
-            with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            with _open(file) as stream:
                 while data := stream.read(CHUNK_BYTES):
                     digest.update(data)
     return digest.hexdigest()
+
+
+class Head(NamedTuple):
+    """The first bytes of a file's content, and whether the file is gzip."""
+
+    data: bytes
+    zipped: bool
+
+
+def first_bytes(file: InputFile) -> Head:
+    """What a file begins with, unzipped.
+
+    Raises:
+        DataError: the file is empty, or of a kind that is not read here.
+    """
+    with _open(file) as stream:
+        first = stream.read(_HEAD_BYTES)
+    _refuse_foreign(file, first)
+    if not first.startswith(_GZIP_MAGIC):
+        return Head(first, zipped=False)
+    try:
+        return Head(next(_unzip(iter([first])), b""), zipped=True)
+    except TruncatedInputError:
+        return Head(b"", zipped=True)
 
 
 def read_chunks(file: InputFile) -> Iterator[bytes]:
@@ -88,11 +112,15 @@ def read_chunks(file: InputFile) -> Iterator[bytes]:
         DataError: the file is empty, or of a kind that is not read here.
         TruncatedInputError: after the last readable piece of a damaged gzip file.
     """
-    with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+    with _open(file) as stream:
         first = stream.read(_HEAD_BYTES)
         _refuse_foreign(file, first)
         pieces = _pieces(first, stream)
         yield from (_unzip(pieces) if first.startswith(_GZIP_MAGIC) else pieces)
+
+
+def _open(file: InputFile) -> Any:
+    return FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def _match(path: str) -> dict[str, int]:

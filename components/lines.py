@@ -13,6 +13,7 @@ from nextclick.components.inputs import TruncatedInputError
 from nextclick.components.rows import Reject
 
 MAX_LINE_BYTES = 1 << 20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
                 if end < 0:
                     continue
                 chunk, skipping = chunk[end:], False
-            data = carry + chunk
+            data = carry + chunk if row > 1 or carry else chunk.removeprefix(_BYTE_ORDER_MARK)
             end = data.rfind(b"\n") + 1
             carry = data[end:]
             if len(carry) > MAX_LINE_BYTES:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import pyarrow as pa
 
 from nextclick.components.inputs import InputFile
 from nextclick.components.rows import Clicks, Rows
+from nextclick.components.source import normalised
 from nextclick.pipeline.errors import DataError
 
 
@@ -21,6 +24,10 @@ class Reader:
         required: columns that a file must have; names are compared without case.
         optional: columns that are used where they are.
         clicks: makes clicks of a batch of rows that holds the required and the present optional columns.
+        of_users: the clicks' session ids are user ids, whose clicks are cut into sessions where there is a gap.
+        nested: type of each column that holds lists or objects, in JSON lines.
+        header: names of the fields of a file without a header.
+        is_row: whether the fields of a first line are those of a row of a file without a header.
     """
 
     name: str
@@ -28,13 +35,17 @@ class Reader:
     required: tuple[str, ...]
     optional: tuple[str, ...]
     clicks: Callable[[Rows, InputFile], Clicks]
+    of_users: bool = False
+    nested: Mapping[str, pa.DataType] = dataclasses.field(default_factory=dict)
+    header: tuple[str, ...] = ()
+    is_row: Callable[[Sequence[str]], bool] = lambda fields: False
 
     def fits(self, columns: Sequence[str]) -> bool:
         """Whether a file with these columns can be read."""
         return set(self.required) <= set(normalised(columns))
 
     def wanted(self, file: InputFile, columns: Sequence[str]) -> list[str]:
-        """The required and the present optional columns.
+        """The required and the optional columns, by their normalised names.
 
         Raises:
             DataError: a required column is missing, or one is there twice.
@@ -43,7 +54,7 @@ class Reader:
         missing = [name for name in self.required if name not in present]
         if missing:
             raise DataError(self._missing(file, missing, columns))
-        wanted = [*self.required, *(name for name in self.optional if name in present)]
+        wanted = [*self.required, *self.optional]
         twice = [name for name in wanted if present.count(name) > 1]
         if twice:
             raise DataError(f"{file.path}, row 1 has the column {twice[0]} more than once: expected each column once")
@@ -57,8 +68,3 @@ class Reader:
             f"{file.path}, row 1: column {missing[0]} is missing{hint}; found {listed}, "
             f"expected {', '.join(self.required)}: rename the columns or name another --format"
         )
-
-
-def normalised(columns: Sequence[str]) -> list[str]:
-    """Column names as they are compared."""
-    return [column.strip().lower() for column in columns]

@@ -1,28 +1,26 @@
-"""The plain format: one click a row, `session_id,item_id,timestamp[,event_type[,...]]` in any order of columns."""
+"""The plain format: one click a row, `session_id,item_id,timestamp[,event_type[,...]]` in any order of columns.
+
+With `user_id` in place of `session_id`, the clicks of a user are cut into sessions.
+"""
 
 from __future__ import annotations
 
-from nextclick.components import timestamps
-from nextclick.components.inputs import InputFile
-from nextclick.components.reader import Reader
-from nextclick.components.rows import Clicks, Rows, accept
+from nextclick.components.reader_columns import by_column
 
-
-def _clicks(rows: Rows, file: InputFile) -> Clicks:
-    del file
-    return accept(
-        rows,
-        rows.columns["session_id"],
-        rows.columns["item_id"],
-        times_ms=timestamps.milliseconds(rows.columns["timestamp"]),
-        event_type=rows.columns.get("event_type"),
-    )
-
-
-READER = Reader(
-    name="plain",
-    summary="one click a row: session_id, item_id, timestamp[, event_type]",
-    required=("session_id", "item_id", "timestamp"),
-    optional=("event_type",),
-    clicks=_clicks,
+READER = by_column(
+    "plain",
+    "one click a row: session_id, item_id, timestamp[, event_type]",
+    session_id="session_id",
+    item_id="item_id",
+    timestamp="timestamp",
+    event_type="event_type",
+)
+OF_USERS = by_column(
+    "users",
+    "one click a row: user_id, item_id, timestamp[, event_type]",
+    session_id="user_id",
+    item_id="item_id",
+    timestamp="timestamp",
+    event_type="event_type",
+    of_users=True,
 )

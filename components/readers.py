@@ -1,77 +1,133 @@
 """The formats that a log may have: the registry of readers, and a file's clicks by the reader that fits.
 
-A new format is one small file that makes a `Reader` (see `reader_plain.py`) and one line in `READERS`.
+A new format is one small file that makes a `Reader` (see `reader_rees46.py`) and one line in `READERS`.
 """
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from nextclick.components import delimited, lines, reader_plain, reader_sessions
-from nextclick.components.inputs import InputFile, read_chunks
-from nextclick.components.reader import Reader, normalised
-from nextclick.components.rows import Clicks
+from nextclick.components import (
+    lines,
+    reader_columns,
+    reader_diginetica,
+    reader_ga4,
+    reader_otto,
+    reader_plain,
+    reader_rees46,
+    reader_retailrocket,
+    reader_sessions,
+    reader_yoochoose,
+)
+from nextclick.components.delimited import Delimited
+from nextclick.components.inputs import InputFile, first_bytes, read_chunks
+from nextclick.components.json_lines import JsonLines
+from nextclick.components.parquet import MAGIC, Parquet
+from nextclick.components.reader import Reader
+from nextclick.components.rows import Clicks, Rows
+from nextclick.components.source import Source, normalised
+from nextclick.pipeline.config import DataConfig
 from nextclick.pipeline.errors import DataError
 
 AUTO = "auto"
+_NEAR = 0.5
+# The first that fits is taken, so that one with fewer required columns comes later.
 READERS: dict[str, Reader] = {
     reader.name: reader
     for reader in (
         reader_plain.READER,
+        reader_plain.OF_USERS,
         reader_sessions.READER,
+        reader_yoochoose.READER,
+        reader_yoochoose.PREPARED,
+        reader_diginetica.READER,
+        reader_retailrocket.READER,
+        reader_otto.READER,
+        reader_rees46.READER,
+        reader_ga4.READER,
     )
 }
 
 
 class Log(NamedTuple):
-    """A file of which the head has been understood; `blocks` are the lines after the header."""
+    """A file of which the head has been understood."""
 
     file: InputFile
     reader: Reader
-    layout: delimited.Layout
+    source: Source
     wanted: list[str]
-    blocks: Iterator[lines.Block]
+    consent: str
 
 
-def open_log(file: InputFile, format_name: str = AUTO) -> Log:
+def open_log(file: InputFile, data: DataConfig) -> Log:
     """Looks at the head of a file.
 
     Raises:
-        DataError: the file is empty, not text, not what its name says, or lacks a column.
+        DataError: the file is empty, not of a kind that is read here, or lacks a column.
     """
-    blocks = lines.blocks(read_chunks(file))
-    first = next(blocks)
-    if not first.data:
-        raise DataError(f"{file.path} is damaged: not even its first row can be unzipped, so get it anew")
-    layout = delimited.Layout.of(file, _header(file, first.data))
-    reader = _choose(layout.fields, format_name)
-    wanted = reader.wanted(file, layout.fields)
-    return Log(file, reader, layout, wanted, itertools.chain([first.without_first_line()], blocks))
+    source = _open_source(file)
+    reader = _choose(source.columns, data)
+    if isinstance(source, Delimited) and reader.is_row(source.columns):
+        source = source.with_names(reader.header)
+    wanted = reader.wanted(file, source.columns)
+    if data.consent:
+        wanted.append(_consent_column(file, source, data.consent))
+    return Log(file, reader, source, list(dict.fromkeys(wanted)), data.consent)
 
 
 def read_clicks(log: Log) -> Iterator[Clicks]:
     """The clicks and rejected rows of a file, batch by batch, in the file's order."""
-    for rows in delimited.read(log.blocks, log.layout, normalised(log.layout.fields), log.wanted):
-        yield log.reader.clicks(rows, log.file)
+    for rows in log.source.rows(log.wanted, log.reader.nested):
+        yield log.reader.clicks(_with_consent(rows, log.consent), log.file)
 
 
-def _header(file: InputFile, data: bytes) -> bytes:
-    header = data[: data.index(b"\n")]
-    if len(header) > lines.MAX_LINE_BYTES:
-        raise DataError(
-            f"{file.path}, row 1 is longer than {lines.MAX_LINE_BYTES} bytes: expected a header of column names"
-        )
-    return header.rstrip(b"\r")
+def _open_source(file: InputFile) -> Source:
+    head = first_bytes(file)
+    if head.data.startswith(MAGIC):
+        return Parquet(file, head.zipped)
+    blocks = lines.blocks(read_chunks(file))
+    first = next(blocks)
+    if not first.data:
+        raise DataError(f"{file.path} is damaged: not even its first row can be unzipped, so get it anew")
+    if first.data.index(b"\n") > lines.MAX_LINE_BYTES:
+        raise DataError(f"{file.path}, row 1 is longer than {lines.MAX_LINE_BYTES} bytes: expected names of columns")
+    if first.data.startswith(b"["):
+        raise DataError(f"{file.path} is one JSON array: expected JSON lines, one object a line")
+    return (JsonLines if first.data.startswith(b"{") else Delimited)(file, first, blocks)
 
 
-def _choose(columns: Sequence[str], format_name: str) -> Reader:
-    """The reader of that name; for "auto" the first that fits, or the one that comes nearest."""
-    if format_name != AUTO:
-        return READERS[format_name]
-    fitting = [reader for reader in READERS.values() if reader.fits(columns)]
-    if fitting:
-        return fitting[0]
+def _choose(columns: Sequence[str], data: DataConfig) -> Reader:
+    """The reader of the configured name; for "auto" the first that fits, or the one that comes nearest."""
+    if data.columns:
+        return reader_columns.from_map(data.columns)
+    if data.format != AUTO:
+        return READERS[data.format]
+    fitting = [reader for reader in READERS.values() if reader.fits(columns) or reader.is_row(columns)]
+    return fitting[0] if fitting else _nearest(columns)
+
+
+def _nearest(columns: Sequence[str]) -> Reader:
+    """The reader that has most of its columns, more than half of them; the plain one where there is none."""
     present = set(normalised(columns))
-    return max(READERS.values(), key=lambda reader: len(present & set(reader.required)) / len(reader.required))
+    shares = {name: len(present & set(reader.required)) / len(reader.required) for name, reader in READERS.items()}
+    best = max(shares, key=lambda name: shares[name])
+    return READERS[best if shares[best] > _NEAR else reader_plain.READER.name]
+
+
+def _consent_column(file: InputFile, source: Source, consent: str) -> str:
+    name = consent.partition("=")[0].strip().lower()
+    if name not in normalised(source.columns):
+        raise DataError(
+            f"{file.path}, row 1: column {name} of data.consent is missing; found {', '.join(source.columns)[:200]}"
+        )
+    return name
+
+
+def _with_consent(rows: Rows, consent: str) -> Rows:
+    name, _, value = consent.partition("=")
+    name = name.strip().lower()
+    if name not in rows.columns:
+        return rows
+    return dataclasses.replace(rows, consent=rows.is_equal(name, value.strip()))

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from nextclick.components import contract
-from nextclick.components.rows import EVENT_TYPE, ITEM_ID, SESSION_ID, Integers
+from nextclick.components.rows import EVENT_TYPE, ITEM_ID, Integers
 from nextclick.components.sessions import Sessions, column
 
 # Examples are encoded some thousand at a time, which keeps the list of them small beside the clicks.
@@ -52,13 +52,12 @@ def _record_batch(sessions: Sessions, first: int, end: int) -> pa.RecordBatch:
     lengths, offsets = sessions.lengths[first:end], sessions.offsets[first : end + 1]
     events = sessions.events[offsets[0] : offsets[-1]]
     offsets = offsets - offsets[0]
-    ids = column(sessions.clicks, SESSION_ID).take(pa.array(events[offsets[:-1]]))
     items = column(sessions.clicks, ITEM_ID).take(pa.array(events))
     types = column(sessions.clicks, EVENT_TYPE).take(pa.array(events))
     bucket = np.searchsorted(_BUCKETS, lengths, side="right") - 1
     return pa.RecordBatch.from_pydict(
         {
-            contract.SESSION_ID: _one_each(ids),
+            contract.SESSION_ID: _one_each(sessions.ids.slice(first, end - first)),
             contract.ITEM_IDS: _lists(offsets, items),
             contract.EVENT_TIMES_MS: _lists(
                 offsets, pa.array(sessions.times_ms[sessions.offsets[first] : sessions.offsets[end]])

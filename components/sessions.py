@@ -13,8 +13,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from nextclick.components.rows import ITEM_ID, SESSION_ID, TIME_MS, Integers
+from nextclick.components.rows import EVENT_TYPE, ITEM_ID, SESSION_ID, TIME_MS, Integers
 
 Booleans = npt.NDArray[np.bool_]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -22,15 +23,17 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 @dataclasses.dataclass(frozen=True)
 class Sessions:
-    """Sessions as indices into clicks, so that no id is moved before the filters are done.
+    """Sessions as indices into clicks, so that no item id is moved before the filters are done.
 
     Attributes:
         clicks: table of schema `rows.CLICKS`, one chunk a column.
+        ids: large_binary [sessions].
         events: int64 [events], row in `clicks` of each event, session after session.
         lengths: int64 [sessions], events of each session.
     """
 
     clicks: pa.Table
+    ids: pa.Array
     events: Integers
     lengths: Integers
 
@@ -62,23 +65,43 @@ class Sessions:
 
     def keep_sessions(self, mask: Booleans) -> Sessions:
         """The sessions where `mask`, bool [sessions], is true."""
-        return dataclasses.replace(self, events=self.events[self.per_event(mask)], lengths=self.lengths[mask])
+        return Sessions(
+            self.clicks, self.ids.filter(pa.array(mask)), self.events[self.per_event(mask)], self.lengths[mask]
+        )
 
 
-def group(batches: Sequence[pa.RecordBatch]) -> Sessions:
+@dataclasses.dataclass(frozen=True)
+class UserSessions:
+    """A user's click begins a new session after a pause of more than `gap_ms`, and after `most_events` clicks."""
+
+    gap_ms: int
+    most_events: int
+
+
+def group(batches: Sequence[pa.RecordBatch], users: UserSessions | None = None) -> Sessions:
     """Sessions out of at least one batch of clicks (schema `rows.CLICKS`) in the log's order.
 
     Sessions are ordered by the time of their first event, then by id, whatever the order of the clicks was.
+
+    Args:
+        batches: clicks.
+        users: how a user's clicks are cut into sessions, where session ids are user ids; a session's id is then
+            `<user id>@<time of its first event>`.
     """
     clicks = pa.Table.from_batches(batches).combine_chunks()
     ids = column(clicks, SESSION_ID).dictionary_encode()
-    session = _ranks(ids.dictionary)[ids.indices.to_numpy()]
+    visitor = _ranks(ids.dictionary)[ids.indices.to_numpy()]
     times = column(clicks, TIME_MS).to_numpy()
-    order = np.lexsort((times, session))  # stable, the last key first
-    lengths = np.bincount(session)
-    offsets = np.cumsum(lengths) - lengths
-    by_start = np.argsort(times[order[offsets]], kind="stable") if len(order) else np.empty(0, np.int64)
-    return Sessions(clicks, order[_ranges(offsets[by_start], lengths[by_start])], lengths[by_start])
+    order = np.lexsort((times, visitor))  # stable, the last key first
+    starts = _starts(visitor[order], times[order], users)
+    lengths = np.diff(starts, append=len(order))
+    by_start = np.argsort(times[order[starts]], kind="stable")
+    first = order[starts[by_start]]
+    names = column(clicks, SESSION_ID).take(pa.array(first))
+    if users:
+        begun = pa.array(times[first]).cast(pa.large_string()).cast(names.type)
+        names = pc.binary_join_element_wise(names, begun, pa.scalar(b"@", names.type))
+    return Sessions(clicks, names, order[_ranges(starts[by_start], lengths[by_start])], lengths[by_start])
 
 
 def until(sessions: Sessions, ends_ms: Integers) -> Sessions:
@@ -90,6 +113,28 @@ def first_events(sessions: Sessions, most: int) -> Sessions:
     """Sessions without the events after their first `most`."""
     positions = np.arange(len(sessions.events)) - sessions.per_event(sessions.offsets[:-1])
     return sessions.keep_events(positions < most)
+
+
+def without_duplicates(sessions: Sessions) -> Sessions:
+    """Sessions without events that have the time, the item and the type of an earlier one."""
+    item, kind = (
+        column(sessions.clicks, name).dictionary_encode().indices.to_numpy()[sessions.events]
+        for name in (ITEM_ID, EVENT_TYPE)
+    )
+    keys = (kind, item, sessions.times_ms, sessions.per_event(np.arange(len(sessions.lengths))))
+    order = np.lexsort(keys)  # stable, so that the earliest of equal events comes first
+    same = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
+    keep = np.ones(len(order), np.bool_)
+    keep[order[1:][same]] = False
+    return sessions.keep_events(keep)
+
+
+def all_events(sessions: Sessions, flags: Booleans) -> Booleans:
+    """Whether a flag, bool [events], holds for all events of a session, bool [sessions]; none may be empty."""
+    if not len(sessions.lengths):
+        return np.empty(0, np.bool_)
+    holds: Booleans = np.logical_and.reduceat(flags, sessions.offsets[:-1])
+    return holds
 
 
 def has_several_items(sessions: Sessions) -> Booleans:
@@ -108,9 +153,22 @@ def column(clicks: pa.Table, name: str) -> pa.Array:
     return chunks[0] if chunks else pa.array([], clicks.schema.field(name).type)
 
 
+def _starts(visitor: Integers, times_ms: Integers, users: UserSessions | None) -> Integers:
+    """Index of each session's first event among events sorted by visitor and time, int64 [sessions]."""
+    begins = np.ones(len(visitor), np.bool_)
+    begins[1:] = visitor[1:] != visitor[:-1]
+    if users:
+        begins[1:] |= np.diff(times_ms) > users.gap_ms
+        places = np.arange(len(begins))
+        runs = np.flatnonzero(begins)
+        position = places - np.repeat(runs, np.diff(runs, append=len(begins)))
+        begins |= position % users.most_events == 0
+    return np.flatnonzero(begins)
+
+
 def _ranks(ids: pa.Array) -> Integers:
     """Place of each of the distinct ids in their byte order, int64 [ids]."""
-    order = pa.compute.sort_indices(ids).to_numpy()
+    order = pc.sort_indices(ids).to_numpy()
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks

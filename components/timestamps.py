@@ -1,4 +1,4 @@
-"""Texts that say when, to milliseconds since the epoch, UTC; a column at a time.
+"""Values that say when, to milliseconds since the epoch, UTC; a column at a time.
 
 Understood: epoch seconds (`1396437466.94`), epoch milliseconds (`1396437466940`), ISO 8601 dates and date-times with
 or without a zone (`2019-10-01 00:00:00 UTC`, `2014-04-07T10:51:09.277Z`, `2016-05-09`); no zone means UTC.
@@ -25,22 +25,44 @@ _LARGEST = 2.0**53  # float64 holds whole numbers up to here; out of any range a
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
+_NUMBER = r"^-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?$"
 _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
 
 
-def milliseconds(texts: pa.Array) -> Integers:
-    """Times of a text column, int64 [n]; `BAD` where a text is not a time.
+def milliseconds(values: pa.Array) -> Integers:
+    """Times of a column of texts, numbers or timestamps, int64 [n]; `BAD` where a value is not a time.
 
-    The whole column is tried as each kind first, which is all that a clean log needs. Where kinds are mixed, or some
+    A whole column is tried as each kind first, which is all that a clean log needs. Where kinds are mixed, or some
     texts are no times, texts are sorted by their looks.
     """
-    texts = texts.cast(pa.large_string())
+    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+        times = values.cast(pa.timestamp("us")).cast(pa.int64())
+        return np.where(_is_null(values), BAD, _whole_milliseconds(pc.fill_null(times, 0)))
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        return from_epoch(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    texts = pc.fill_null(values.cast(pa.large_string()), "")
     for convert in _CONVERTERS.values():
         try:
             return convert(texts)
         except pa.ArrowInvalid:
             continue
     return _each_by_its_looks(texts)
+
+
+def numbers(values: pa.Array) -> npt.NDArray[np.float64]:
+    """A column of numbers or of texts that should be numbers, float64 [n]; NaN where a value is none."""
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        texts = pc.fill_null(values.cast(pa.large_string()), "")
+        values = pc.if_else(pc.match_substring_regex(texts, _NUMBER), texts, pa.scalar(None, texts.type))
+    found: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return found
+
+
+def from_numbers(values: npt.NDArray[np.float64], per_millisecond: float) -> Integers:
+    """Numbers of a unit of which so many make a millisecond, to int64 milliseconds; NaN becomes `BAD`."""
+    known = np.isfinite(values)
+    scaled = np.clip(np.where(known, values, 0.0) / per_millisecond, -_LARGEST, _LARGEST)
+    return np.where(known, np.floor(scaled).astype(np.int64), BAD)
 
 
 def in_range(times_ms: Integers) -> npt.NDArray[np.bool_]:
@@ -70,12 +92,20 @@ def _from_local(texts: pa.Array) -> Integers:
 
 
 def _to_milliseconds(times: pa.Array) -> Integers:
-    microseconds = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    return np.asarray(np.floor_divide(microseconds, 1000), np.int64)
+    return _whole_milliseconds(times.cast(pa.int64()))
+
+
+def _whole_milliseconds(microseconds: pa.Array) -> Integers:
+    return np.asarray(np.floor_divide(microseconds.to_numpy(zero_copy_only=False), 1000), np.int64)
+
+
+def _is_null(values: pa.Array) -> npt.NDArray[np.bool_]:
+    nulls: npt.NDArray[np.bool_] = values.is_null().to_numpy(zero_copy_only=False)
+    return nulls
 
 
 _CONVERTERS: dict[str, Callable[[pa.Array], Integers]] = {
-    r"^-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?$": _from_numbers,
+    _NUMBER: _from_numbers,
     rf"^{_DAY}{_CLOCK}{_ZONE}$": _from_zoned,
     rf"^{_DAY}({_CLOCK})?$": _from_local,
 }

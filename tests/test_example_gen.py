@@ -144,6 +144,63 @@ def test_filters_are_counted_by_reason(tmp_path: Path) -> None:
     assert _adds_up(found.counts)
 
 
+def test_duplicates_and_sessions_without_consent_are_dropped(tmp_path: Path) -> None:
+    rows = [f"{session},{item},{START + round(day * DAY)},YES" for session, item, day in CLICKS]
+    rows += [rows[0], rows[0], f"early,z,{START},yes", f"said no,a,{START},yes", f"said no,b,{START},no"]
+    path = log_files.write(tmp_path / "clicks.csv", [f"{log_files.HEADER},Consent", *rows])
+    found = _ingest_without_beam(
+        tmp_path / "out", paths=(str(path),), shards=2, consent="consent=yes", drop_duplicates=True, **ONE_DAY_EACH
+    )
+    assert found.splits["train"][0] == _session("early", "azb", 0.0, 0.0, 0.1)
+    assert found.counts["events_dropped"]["duplicate"] == 2
+    assert found.counts["events_dropped"]["no_consent"] == 2
+    assert found.counts["sessions_dropped"] == {"no_consent": 1, "too_short": 2}
+    assert _adds_up(found.counts)
+
+
+def test_consent_column_must_be_there(tmp_path: Path) -> None:
+    path = _log(tmp_path / "clicks.csv", *CLICKS)
+    with pytest.raises(DataError, match=r"column consent of data\.consent is missing"):
+        _ingest_without_beam(tmp_path / "out", paths=(str(path),), shards=1, consent="consent=yes")
+
+
+def test_users_are_cut_into_sessions_and_may_be_in_several_splits(tmp_path: Path) -> None:
+    rows = [f"u,{day}{item},{START + day * DAY + 60 * place}" for day in range(4) for place, item in enumerate("abc")]
+    path = log_files.write(tmp_path / "clicks.csv", ["user_id,item_id,timestamp", *rows])
+    found = execute(tmp_path / "out", paths=(str(path),), **ONE_DAY_EACH)
+    assert [session.id for session in found.splits["train"]] == [f"u@{START * 1000}", f"u@{(START + DAY) * 1000}"]
+    assert found.splits["test"][0].items == ("3a", "3b", "3c")
+
+
+def _bots(folder: Path, **data: Any) -> Result:
+    """Thousand visitors of ten clicks in nine minutes on the first day, and a few others."""
+    normal = [(f"{n}", f"{place}", (n % 400) / 1000 + place / 1440) for n in range(1000) for place in range(10)]
+    others = [
+        *(("long", f"{place}", place / 1440) for place in range(31)),
+        *(("thirty", f"{place}", place / 1440) for place in range(30)),
+        *(("fast", f"{place}", place / 4 / 1440) for place in range(10)),
+        *(("quick", f"{place}", place / 86400) for place in range(3)),
+        *(("late", f"{place}", 1.0 + place / 4 / 1440) for place in range(10)),
+        *(("middle", f"{place}", 1.2 + place / 1440) for place in range(3)),
+        *(("last", f"{place}", 2.5 + place / 1440) for place in range(3)),
+    ]
+    path = _log(folder / "clicks.csv", *normal, *others)
+    return execute(folder / "out", paths=(str(path),), shards=2, **ONE_DAY_EACH, **data)
+
+
+def test_bots_are_told_by_what_training_sessions_are_like(tmp_path: Path) -> None:
+    found = _bots(tmp_path, bot_limit=3)
+    kept = {session.id for sessions in found.splits.values() for session in sessions}
+    assert {"long", "fast", "late"}.isdisjoint(kept)
+    assert {"thirty", "quick", "middle", "last"} <= kept
+    assert found.counts["sessions_dropped"] == {"bot_too_fast": 2, "bot_too_long": 1}
+    assert found.counts["events_dropped"] == {"bot_too_fast": 20, "bot_too_long": 31}
+
+
+def test_without_a_limit_nobody_is_a_bot(tmp_path: Path) -> None:
+    assert _bots(tmp_path).counts["sessions_dropped"] == {}
+
+
 def test_rejected_rows_are_in_the_dead_letter(tmp_path: Path) -> None:
     clean = _log(tmp_path / "logs/a.csv", *CLICKS)
     bad = log_files.write(tmp_path / "logs/b.csv", [log_files.HEADER, f"s,i,{START}", "s,é,soon", "what"])
@@ -253,7 +310,7 @@ def _ingest_without_beam(folder: Path, **data: Any) -> Result:
                 shards.setdefault(found[0], []).insert(0, found[1])  # in no particular order
     read = counts.merge(tallies)
     for element in shards.items():
-        for found in ingest.WriteSessions(effective, effective.shards, outputs).process(element, read):
+        for found in ingest.WriteSessions(effective, effective.shards, outputs).process(element, read, counts.Tally()):
             (items if isinstance(found, beam.pvalue.TaggedOutput) else tallies).append(found)
     ingest.write_tally(counts.merge(tallies), outputs.tally, ingest.distinct_items([part.value for part in items]))
     tally = counts.from_json(Path(outputs.tally).read_text())

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextclick.components import inputs, lines, readers
+from nextclick.pipeline.config import DataConfig
 from nextclick.pipeline.errors import DataError
 
 SECOND = 1_396_437_466
@@ -203,7 +204,7 @@ def test_gzip_of_several_members_and_under_another_name(tmp_path: Path) -> None:
         (b"1,2,1396437466\n", "row 1: column session_id is missing"),
         (b"\n1,2,1396437466\n", "found nothing"),
         (b"session_id,item_id,timestamp,item_id\n", "has the column item_id more than once"),
-        (b"visit_date,products\n", "column product_sequence is missing (nearest: products)"),
+        (b"event_time,event_type,product_id,usersession\n", "column user_session is missing (nearest: usersession)"),
         (b"x" * (lines.MAX_LINE_BYTES + 2) + b"\n", "row 1 is longer than"),
         (gzip.compress(b"session_id,item_id,timestamp\n" * 9)[:14], "is damaged"),
     ],
@@ -228,7 +229,7 @@ def test_text_called_gz_is_refused(tmp_path: Path) -> None:
 def test_named_format_is_not_guessed(tmp_path: Path) -> None:
     path = log_files.write(tmp_path / "clicks.csv", ["visit_date,product_sequence", "2020-01-01,1 2"])
     with pytest.raises(DataError, match="column session_id is missing"):
-        log_files.read(path, "plain")
+        log_files.read(path, format="plain")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_rows_of_several_weeks_are_different_sessions(tmp_path: Path) -> None:
         log_files.write(tmp_path / week, ["visit_date,product_sequence", "2020-01-01,x y"])
     found = []
     for file in inputs.expand_inputs([str(tmp_path)]):
-        for clicks in readers.read_clicks(readers.open_log(file)):
+        for clicks in readers.read_clicks(readers.open_log(file, DataConfig())):
             found += clicks.batch.column("session_id").to_pylist()
     assert found == [b"2020/w1.csv:2", b"2020/w1.csv:2", b"2021/w1.csv:2", b"2021/w1.csv:2"]
 

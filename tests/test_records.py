@@ -21,6 +21,7 @@ def _sessions(*lengths: int) -> sessions.Sessions:
             pa.array([item.encode() for _, item, _ in values], pa.large_binary()),
             pa.array([time for _, _, time in values], pa.int64()),
             pa.array([b"view" if time % 2 else b"cart" for _, _, time in values], pa.large_binary()),
+            pa.array([True] * len(values)),
         ],
         schema=rows.CLICKS,
     )

@@ -21,6 +21,7 @@ def _batch(clicks: list[Click]) -> pa.RecordBatch:
         pa.array([name.encode() for name in item], pa.large_binary()),
         pa.array(time, pa.int64()),
         rows.constant(b"click", len(clicks)),
+        pa.array([True] * len(clicks)),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=rows.CLICKS)
 
@@ -134,3 +135,60 @@ def test_no_session_at_all() -> None:
     none = sessions.group([_batch([])])
     assert _plain(none) == []
     assert sessions.has_several_items(none).tolist() == []
+
+
+MINUTE = 60_000
+
+
+def _of_users(clicks: list[Click], gap_ms: int, most: int = 100) -> list[tuple[str, list[int]]]:
+    """Id and times of each session."""
+    found = sessions.group([_batch(clicks)], sessions.UserSessions(gap_ms, most))
+    return [
+        (name.decode(), [time for _, _, time in events])
+        for name, events in zip(found.ids.to_pylist(), _plain(found), strict=True)
+    ]
+
+
+def test_gap_equal_to_limit_keeps_one_session() -> None:
+    clicks = [("u", "x", 0), ("u", "x", 30 * MINUTE), ("u", "x", 60 * MINUTE + 1)]
+    assert _of_users(clicks, 30 * MINUTE) == [("u@0", [0, 30 * MINUTE]), ("u@3600001", [60 * MINUTE + 1])]
+
+
+def test_users_interleaved_in_time_have_their_own_gaps() -> None:
+    clicks = [("u", "x", 0), ("v", "x", 1), ("u", "x", 2), ("v", "x", 3), ("u", "x", 9), ("v", "x", 12)]
+    assert _of_users(clicks, 8) == [("u@0", [0, 2, 9]), ("v@1", [1, 3]), ("v@12", [12])]
+
+
+def test_a_user_who_never_pauses_gets_a_session_each_so_many_clicks() -> None:
+    clicks = [("u", "x", time) for time in (0, 1, 2, 3, 4, 20, 21)]
+    assert _of_users(clicks, 5, most=2) == [("u@0", [0, 1]), ("u@2", [2, 3]), ("u@4", [4]), ("u@20", [20, 21])]
+
+
+@settings(deadline=None)
+@given(CLICKS, st.integers(0, 4), st.integers(1, 3))
+def test_sessions_of_users_agree_with_plain_python(clicks: list[Click], gap: int, most: int) -> None:
+    expected = []
+    for user in _naive(clicks):
+        runs: list[list[int]] = []
+        for _, _, time in user:
+            if not runs or time - runs[-1][-1] > gap or len(runs[-1]) == most:
+                runs.append([])
+            runs[-1].append(time)
+        expected += [(f"{user[0][0]}@{run[0]}", run) for run in runs]
+    assert sorted(_of_users(clicks, gap, most)) == sorted(expected)
+
+
+def test_only_the_same_item_at_the_same_time_is_a_duplicate() -> None:
+    clicks = [("s", "a", 1), ("s", "b", 1), ("s", "a", 1), ("s", "a", 2), ("t", "a", 1), ("s", "a", 1)]
+    assert _plain(sessions.without_duplicates(sessions.group([_batch(clicks)]))) == [
+        [("s", "a", 1), ("s", "b", 1), ("s", "a", 2)],
+        [("t", "a", 1)],
+    ]
+
+
+@settings(deadline=None)
+@given(CLICKS)
+def test_duplicates_agree_with_plain_python(clicks: list[Click]) -> None:
+    assert _plain(sessions.without_duplicates(sessions.group([_batch(clicks)]))) == [
+        list(dict.fromkeys(session)) for session in _naive(clicks)
+    ]
