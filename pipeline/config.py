@@ -297,10 +297,10 @@ def to_json(config: Config) -> str:
 def from_json(text: str) -> Config:
     """Inverse of `to_json`."""
     values = json.loads(text)
-    for name, cls in get_type_hints(Config).items():
-        if dataclasses.is_dataclass(cls):
-            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()}
-            values[name] = cls(**fields)
+    for prefix, cls in _sections():
+        if prefix:
+            name = prefix.rstrip(".")
+            values[name] = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
     return Config(**values)
 
 
@@ -309,10 +309,11 @@ def sha256(config: Config) -> str:
     return hashlib.sha256(to_json(config).encode()).hexdigest()
 
 
-def _sections() -> Iterator[tuple[str, type]]:
+def _sections() -> Iterator[tuple[str, type[Any]]]:
+    """Prefix of the keys ("" or "data.") and dataclass of each section."""
     yield "", Config
     for name, cls in get_type_hints(Config).items():
-        if dataclasses.is_dataclass(cls):
+        if dataclasses.is_dataclass(cls) and isinstance(cls, type):
             yield f"{name}.", cls
 
 

@@ -178,7 +178,7 @@ def _infra_validator(plan: Plan, trainer: Any, examples: Any) -> Any:
     platform = plan.config.serving.infra_validator
     if platform == "off":
         return None
-    host = {"docker": {"local_docker": {}}, "kubernetes": {"kubernetes": {}}}[platform]
+    host: dict[str, Any] = {"docker": {"local_docker": {}}, "kubernetes": {"kubernetes": {}}}[platform]
     return tfx.components.InfraValidator(
         model=trainer.outputs["model"],
         examples=examples,

@@ -33,7 +33,7 @@ class ComponentProgress(logging.Handler):
             self._started, self._cached = time.monotonic(), False
         elif message == _CACHED:
             self._cached = True
-        elif message == _ENDS and record.args:
+        elif message == _ENDS and isinstance(record.args, tuple):
             took = "from the cache" if self._cached else f"{time.monotonic() - self._started:6.1f} s"
             self.say(f"  {record.args[0]!s:<24} {took}")
 
