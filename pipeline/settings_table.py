@@ -1,4 +1,4 @@
-"""The table of all settings in docs/configuration.md, made from the dataclasses: `python -m nextclick.pipeline.settings_table`."""
+"""The table of all settings in docs/configuration.md, made from the dataclasses; `make docs` writes it."""
 
 from __future__ import annotations
 
