@@ -37,6 +37,7 @@ class Response:
     status: int
     body: bytes
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -147,6 +148,7 @@ class _Connection:
             ("content-type", response.content_type),
             ("content-length", str(len(response.body))),
             ("x-content-type-options", "nosniff"),
+            *response.headers,
         ]
         if close:
             headers.append(("connection", "close"))

@@ -38,6 +38,11 @@ class Models:
         """Each model with its newest version that answers."""
         return {name: max(model.available(), default=None) for name, model in self._models.items()}
 
+    def overview(self) -> dict[str, dict[str, Any]]:
+        """Of each model the newest version that answers, and the labels in force."""
+        names = self.names()
+        return {name: {"version": names[name], "labels": model.labels} for name, model in self._models.items()}
+
     def reasons(self) -> list[str]:
         """Why versions could not be loaded."""
         return [

@@ -30,6 +30,8 @@ from nextclick.serving.models import Models
 from nextclick.serving.services import Predictor
 
 PLAYGROUND = "/playground/"
+# Item ids come from logs: whatever they hold, the page runs and loads nothing but its own files.
+PAGE_POLICY = "default-src 'self'; img-src data:; frame-ancestors 'none'"
 _MODEL = re.compile(
     r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?"
     r"(?P<what>:predict|/metadata)?"
@@ -78,7 +80,7 @@ class Rest:
         if request.method == "GET" and self._metrics is not None and request.path == self._metrics[0]:
             return Response(200, self._metrics[1]().encode(), "text/plain; version=0.0.4")
         if request.method == "GET" and self._playground is not None and request.path.startswith(PLAYGROUND):
-            return _static(self._playground, request.path.removeprefix(PLAYGROUND) or "index.html")
+            return self._page(request.path.removeprefix(PLAYGROUND) or "index.html", self._playground)
         if request.path.startswith("/v1/"):
             raise invalid(f"Malformed request: {request.method} {request.path}")
         raise not_found(f"nothing here answers {request.method} {request.path}")
@@ -117,6 +119,16 @@ class Rest:
         ]
         return json.dumps({"model_version_status": entries}).encode()
 
+    def _page(self, name: str, folder: Path) -> Response:
+        """A file of the playground by its bare name, or models.json: what there is to play with."""
+        if name == "models.json":
+            return Response(200, json.dumps({"models": self._models.overview()}).encode())
+        files = {path.name: path for path in folder.iterdir() if path.is_file()}
+        if name not in files:
+            raise not_found(f"the playground has no file {name}")
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(200, files[name].read_bytes(), kind, (("content-security-policy", PAGE_POLICY),))
+
     def _metadata(self, match: re.Match[str]) -> bytes:
         spec = protos.model_pb2.ModelSpec()
         _fill_spec(spec, match)
@@ -137,12 +149,3 @@ def _fill_spec(spec: Any, match: re.Match[str]) -> None:
         spec.version.value = int(match["version"])
     if match["label"]:
         spec.version_label = match["label"]
-
-
-def _static(folder: Path, name: str) -> Response:
-    """A file of a folder, by its bare name."""
-    files = {path.name: path for path in folder.iterdir() if path.is_file()}
-    if name not in files:
-        raise not_found(f"the playground has no file {name}")
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return Response(200, files[name].read_bytes(), kind)
