@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from nextclick.components import contract
+from nextclick.components import contract, splits
 from nextclick.pipeline.config import DataConfig
 from nextclick.pipeline.errors import DataError
 
@@ -187,7 +187,7 @@ def _warnings(tally: Tally) -> list[str]:
 
 
 def _empty_split(split: str, tally: Tally, data: DataConfig) -> str:
-    first, last = (when(ms) for ms in tally.ranges_ms["log", CLICKS_LOG])
+    first, last = tally.ranges_ms["log", CLICKS_LOG]
     if split == contract.TEST and data.test_path:
         return f"the test split is empty: {data.test_path} holds no session of two clicks or more"
     advice = {
@@ -195,9 +195,13 @@ def _empty_split(split: str, tally: Tally, data: DataConfig) -> str:
         contract.VALIDATION: "set data.validation_days to more",
         contract.TEST: "set data.test_days to more, or name a test log with --test-data",
     }[split]
+    cuts = splits.cut_times(first, last, data)
+    bounds = (first, cuts.validation_start_ms, cuts.test_start_ms, last + 1)
+    begin, end = bounds[contract.SPLITS.index(split) :][:2]
     return (
-        f"the {split} split is empty: the log runs from {first} to {last} and no session of at least "
-        f"{data.min_session_length} clicks starts in that part of it, so {advice}, or give more data"
+        f"the {split} split is empty: the log runs from {when(first)} to {when(last)} and no session of at least "
+        f"{data.min_session_length} clicks is left that starts from {when(begin)} to {when(end)}: {advice}, "
+        "or give more data"
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from nextclick.components import spans
 from nextclick.pipeline.config import DataConfig
 from nextclick.pipeline.errors import DataError
 
@@ -45,15 +46,19 @@ class TruncatedInputError(Exception):
     """A compressed file ends early or is damaged from here on; whatever came before was readable."""
 
 
-def expand_inputs(paths: Iterable[str]) -> list[InputFile]:
+def expand_inputs(paths: Iterable[str], data: DataConfig | None = None) -> list[InputFile]:
     """All files that paths, folders and globs stand for, sorted by path, each once.
+
+    Args:
+        paths: what to look for; `{SPAN}` stands for a number (see `spans`).
+        data: which spans; None: all.
 
     Raises:
         DataError: a path that does not exist, a folder without data files, a file system that is not installed.
     """
     sizes: dict[str, int] = {}
     for path in paths:
-        sizes.update(_match(path))
+        sizes.update(spans.in_window(path, data or DataConfig(), _sizes) if spans.has_span(path) else _match(path))
     names = _names_below_common_folder(sorted(sizes))
     return [InputFile(path, name, sizes[path]) for path, name in names.items()]
 
@@ -63,7 +68,7 @@ def find_inputs(data: DataConfig) -> tuple[list[InputFile], list[InputFile]]:
     tests = expand_inputs([data.test_path]) if data.test_path else []
     paths = data.paths or (str(importlib.resources.files("nextclick.pipeline") / "data"),)
     held_out = {file.path for file in tests}
-    clicks = [file for file in expand_inputs(paths) if file.path not in held_out]
+    clicks = [file for file in expand_inputs(paths, data) if file.path not in held_out]
     if not clicks:
         raise DataError(f"every file of {', '.join(paths)} is the test log {data.test_path}: name other training files")
     return clicks, tests
@@ -125,6 +130,8 @@ def _open(file: InputFile) -> Any:
 
 def _match(path: str) -> dict[str, int]:
     """Path and size in bytes of every file that a path, a folder or a glob stands for."""
+    if not path:
+        raise DataError("a path of the log is empty: name a file, a folder or a glob")
     local = Path(path)
     if local.is_file():  # before globbing: a file's name may hold brackets
         return {path: local.stat().st_size}

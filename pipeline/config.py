@@ -68,6 +68,7 @@ class DataConfig:
     )
     refit: bool = setting(False, "train the final model on train and validation, for the epochs validation chose")
     spans: int = setting(0, "how many of the newest spans ({SPAN} in the path) are read; 0: all", minimum=0)
+    last_span: int = setting(-1, "the newest span to read, which must be there; -1: whichever is newest", minimum=-1)
     max_rejected_share: float = setting(0.05, "share of rejected rows that stops the run", minimum=0, maximum=1)
     shards: int = setting(0, "groups that sessions are sharded into for Beam; 0: by input size", minimum=0)
 
@@ -164,6 +165,9 @@ class GateConfig:
     max_drift: float = setting(
         0.3, "divergence (Jensen-Shannon) of the test sessions from the training sessions", minimum=0, maximum=1
     )
+    check_serving: bool = setting(True, "ask the serving signatures about test sessions, and time them")
+    max_p99_ms: float = setting(500.0, "99th percentile of one request of one session, in process", minimum=0)
+    max_model_megabytes: float = setting(4000.0, "size of the exported model", minimum=0)
     min_predictions: int = setting(20, "predictions below which no figure is trusted", minimum=1)
 
 

@@ -257,7 +257,7 @@ def test_row_numbers_as_times_are_said(tmp_path: Path) -> None:
         ([("a", "x", 0), ("a", "y", 9)], {}, "the log holds one session only"),
         ([("a", "x", 1), ("b", "y", 1)], {}, "all clicks have the same time, 2024-03-05 00:00:00 UTC"),
         (CLICKS, {"validation_days": 3, "test_days": 2}, "the train split is empty: the log runs from 2024-03-04"),
-        (CLICKS, {"validation_days": 0.1, "test_days": 1}, "the validation split is empty"),
+        (CLICKS, {"validation_days": 0.1, "test_days": 1}, "the validation split is empty: the log runs from"),
         (CLICKS, {"validation_days": 1, "test_days": 0.01}, "the test split is empty"),
         (CLICKS, {"event_types": ("buy",)}, "no click of"),
         (CLICKS, {"test_path": "test.csv"}, "the test split is empty: "),

@@ -141,3 +141,57 @@ def test_every_cut_of_a_gzip_file_is_noticed(tmp_path: Path) -> None:
         path = log_files.write(tmp_path / "cut", whole[:length])
         with pytest.raises(inputs.TruncatedInputError):
             _chunks(path)
+
+
+@pytest.fixture
+def weeks(tmp_path: Path) -> Path:
+    for name in ("week-8.csv", "week-9.csv", "week-10.csv", "week-11.csv", "week-x.csv", "week-12.csv.tmp"):
+        log_files.write(tmp_path / name, "x\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("spans", "last", "expected"),
+    [
+        (0, -1, ["week-10.csv", "week-11.csv", "week-8.csv", "week-9.csv"]),
+        (3, -1, ["week-10.csv", "week-11.csv", "week-9.csv"]),
+        (1, 10, ["week-10.csv"]),
+        (2, 9, ["week-8.csv", "week-9.csv"]),
+        (0, 9, ["week-8.csv", "week-9.csv"]),
+    ],
+)
+def test_window_of_spans(weeks: Path, spans: int, last: int, expected: list[str]) -> None:
+    data = DataConfig(paths=(f"{weeks}/week-{{SPAN}}.csv",), spans=spans, last_span=last)
+    assert [file.name for file in inputs.find_inputs(data)[0]] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("week-{SPAN}.csv", {"last_span": 12}, r"span 12 of .*week-\{SPAN\}\.csv is not there, the newest is 11"),
+        ("week-{SPAN}.csv", {"spans": 5}, "has 4 spans up to 11: expected data.spans=5"),
+        ("day-{SPAN}.csv", {}, "no file is called as"),
+    ],
+)
+def test_missing_span_is_one_sentence(weeks: Path, name: str, data: dict[str, int], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        inputs.find_inputs(DataConfig(paths=(f"{weeks}/{name}",), **data))
+
+
+def test_newest_version_of_each_span_is_read_whole(tmp_path: Path) -> None:
+    for name in ("1/v1/a.csv", "1/v2/a.csv", "1/v2/b.csv", "2/v1/a.csv", "2/v10/1.csv", "2/v9/a.csv"):
+        log_files.write(tmp_path / name, "x\n")
+    found = inputs.expand_inputs([f"{tmp_path}/{{SPAN}}/v{{VERSION}}/*.csv"])
+    assert [file.name for file in found] == ["1/v2/a.csv", "1/v2/b.csv", "2/v10/1.csv"]
+
+
+def test_span_named_twice_is_one_number(tmp_path: Path) -> None:
+    for name in ("1/clicks-1.csv", "1/clicks-2.csv", "2/clicks-2.csv"):
+        log_files.write(tmp_path / name, "x\n")
+    found = inputs.expand_inputs([f"{tmp_path}/{{SPAN}}/clicks-{{SPAN}}.csv"])
+    assert [file.name for file in found] == ["1/clicks-1.csv", "2/clicks-2.csv"]
+
+
+def test_empty_path_is_not_the_whole_machine() -> None:
+    with pytest.raises(DataError, match="a path of the log is empty"):
+        inputs.expand_inputs([""])
