@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from nextclick.serving.metrics import Metrics
 from nextclick.serving.models import Models
 from nextclick.serving.servable import Servable
 
+log = logging.getLogger(__name__)
+
 # A status travels in an HTTP/2 header, which is limited.
 MAX_MESSAGE_LENGTH = 1000
 
@@ -34,8 +37,14 @@ def answering(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
         try:
             with self.admission.admitted():
                 return await method(self, request, context)
-        except RequestFailure as failure:
-            await context.abort(failure.code, failure.message[:MAX_MESSAGE_LENGTH])
+        except RequestFailure as error:
+            failure = error
+        except UnicodeDecodeError:
+            failure = invalid("a name in the request is not UTF-8")
+        except Exception:
+            log.exception("a call failed")
+            failure = RequestFailure(grpc.StatusCode.INTERNAL, "internal error: see the server's log")
+        return await context.abort(failure.code, failure.message[:MAX_MESSAGE_LENGTH])
 
     return answer
 
