@@ -191,7 +191,7 @@ def test_every_request_gets_its_status_and_the_server_lives_on(address):
 
 
 def test_bytes_that_are_no_request_are_refused(address):
-    """UNKNOWN is what grpc.aio itself answers where it cannot parse a message; TensorFlow Serving's C++ says INTERNAL."""
+    """UNKNOWN is what grpc.aio answers where it cannot parse a message; TensorFlow Serving's C++ says INTERNAL."""
     chance = random.Random(9)
     whole = good(chance).SerializeToString()
     with grpc.insecure_channel(address) as channel:
