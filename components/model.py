@@ -78,7 +78,7 @@ class Recommender(tf_keras.Model):
         Returns: float32 [batch, time, embedding_size].
         """
         rate = self.settings.dropout if training else 0.0
-        states = tf.gather(self.embedding, tf.transpose(item_indices))  # [time, batch, embedding_size]
+        states = tf.transpose(tf.gather(self.embedding, item_indices), [1, 0, 2])  # [time, batch, embedding_size]
         states = _dropout(states, rate, seed, 0)
         for number, layer in enumerate(self.recurrent):
             states = _dropout(layer(states, training=training), rate, seed, 1 + number)  # [time, batch, units]

@@ -103,12 +103,13 @@ def write_summary(folder: str, fitted: Fitted, seconds: float) -> None:
 
 
 def write_logs(folder: str, fitted: Fitted) -> None:
-    """Writes the history for TensorBoard, a step an epoch."""
+    """Writes the history for TensorBoard, a step an epoch (`tf.summary.scalar` wants TensorBoard installed to do it)."""
+    metadata = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
     with tf.summary.create_file_writer(folder).as_default():
         for line in fitted.history:
             for name, value in _history_line(line).items():
                 if name != "epoch" and value is not None:
-                    tf.summary.scalar(name, value, step=line.epoch)
+                    tf.summary.write(name, tf.constant(value, tf.float32), step=line.epoch, metadata=metadata)
 
 
 def set_threads(threads: int) -> None:
