@@ -7,6 +7,7 @@ fetch. This is the one file of serving/ that imports TensorFlow, and it does so 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import threading
 import warnings
@@ -108,6 +109,8 @@ class Servable:
             self._idle.wait_for(lambda: self._running == 0)
         self._callables.clear()
         self._session.close()
+        del self._session  # TensorFlow frees the variables with it
+        gc.collect()  # a graph is full of circles
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:
