@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nextclick.components import baselines, contract, evaluation_facts, prediction_slices
+from nextclick.components import baselines, contract, data_drift, evaluation_facts, prediction_slices
+from nextclick.components.data_drift import DataCounts
 from nextclick.components.evaluation_facts import Facts
 from nextclick.components.metrics import Catalogue
 from nextclick.components.prediction_slices import NO_SLICE, Codes
-from nextclick.components.ranking import UNKNOWN_PLACE, Ranker, Sessions
+from nextclick.components.ranking import Ranker, Sessions
 from nextclick.components.session_encoder import Batch, SessionEncoder, joined
 from nextclick.pipeline.config import Config
 
@@ -39,33 +40,6 @@ class Training:
     thirds: Codes
     event_types: tuple[bytes, ...]
     rankers: Mapping[str, Ranker]
-
-
-class DataCounts:
-    """Sessions by length and clicks by popularity: what drift is measured on."""
-
-    def __init__(self, thirds: Codes) -> None:
-        self._thirds = thirds
-        self.lengths: collections.Counter[str] = collections.Counter()
-        self.popularity = np.zeros(4, np.int64)
-        self.unknown_inputs = self.inputs = self.unknown_targets = self.targets = 0
-
-    def add(self, sessions: Sessions) -> None:
-        """Counts some sessions."""
-        self.popularity += np.bincount(np.append(self._thirds, 3)[sessions.items], minlength=4)
-        for session in sessions:
-            self.lengths[contract.session_length_bucket(len(session))] += 1
-            unknown = session == UNKNOWN_PLACE
-            self.unknown_inputs += int(unknown[:-1].sum())
-            self.unknown_targets += int(unknown[1:].sum())
-            self.inputs += max(len(session) - 1, 0)
-            self.targets += max(len(session) - 1, 0)
-
-    def length_counts(self) -> npt.NDArray[np.int64]:
-        """Sessions of each bucket of contract.SESSION_LENGTH_BUCKETS."""
-        return np.array(
-            [self.lengths[contract.session_length_bucket(low)] for low, _ in contract.SESSION_LENGTH_BUCKETS]
-        )
 
 
 def write(
@@ -170,10 +144,7 @@ def _facts(encoder: SessionEncoder, training: Training, before: DataCounts, afte
     return Facts(
         catalogue=Catalogue(encoder.first_index, training.clicks),
         event_types=tuple(name.decode(errors="replace") for name in training.event_types),
-        data={
-            evaluation_facts.UNKNOWN_INPUTS: after.unknown_inputs / max(after.inputs, 1),
-            evaluation_facts.UNKNOWN_TARGETS: after.unknown_targets / max(after.targets, 1),
-            evaluation_facts.LENGTH_DRIFT: evaluation_facts.divergence(before.length_counts(), after.length_counts()),
-            evaluation_facts.POPULARITY_DRIFT: evaluation_facts.divergence(before.popularity, after.popularity),
-        },
+        data=data_drift.figures(before, after),
+        item_ids=tuple(item.decode(errors="replace") for item in encoder.item_ids),
+        tables=data_drift.tables(before, after),
     )

@@ -9,6 +9,8 @@ AtomicPusher            push.py                publishes a blessed model
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,11 +28,23 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils
 
-from nextclick.components import anomalies, baseline_examples, contract, push, served, tfma_metrics
+from nextclick.components import (
+    anomalies,
+    baseline_examples,
+    contract,
+    evaluation_facts,
+    push,
+    served,
+    serving_checks,
+    tfma_metrics,
+    verdict,
+)
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.errors import DataError, ServingError
 
 Artifacts = dict[str, list[types.Artifact]]
+
+_SHOWN_EXAMPLES = 20
 
 
 class StrictExampleValidatorExecutor(validator_executor.Executor):
@@ -103,7 +117,7 @@ def _facts_path(ranked: types.Artifact) -> str:
 
 
 class GateEvaluatorExecutor(evaluator_executor.Executor):
-    """Evaluator that compares with the served model where there is one."""
+    """Evaluator that compares with the served model where there is one, and asks the model's serving signatures."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Raises ServingError where the served model cannot be evaluated as this version of nextclick does it."""
@@ -112,12 +126,39 @@ class GateEvaluatorExecutor(evaluator_executor.Executor):
         if not _compares(eval_config, inputs):
             inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
         examples = artifact_utils.get_single_instance(inputs[standard_component_specs.EXAMPLES_KEY])
-        if tf.io.gfile.exists(_facts_path(examples)):
+        facts = evaluation_facts.read(_facts_path(examples)) if tf.io.gfile.exists(_facts_path(examples)) else None
+        if facts:
             eval_config = tfma_metrics.with_facts(eval_config, _facts_path(examples))
         properties = {**exec_properties, "eval_config": json_format.MessageToJson(eval_config)}
-        super().Do(inputs, output_dict, properties)
+        found = verdict.Verdict(drift=facts.tables if facts else ())
+        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        try:
+            super().Do(inputs, output_dict, properties)
+        except Exception as error:
+            if not verdict.is_not_finite(error):
+                raise
+            found = dataclasses.replace(found, scores_finite=False)
+            _set_blessing(blessing, blessed=False)
+        else:
+            limits = json.loads(exec_properties["serving_limits"])
+            if limits:
+                found = _ask(found, inputs, examples)
+                if verdict.exceeded(found.figures, limits):
+                    _set_blessing(blessing, blessed=False)
+        verdict.write(found, artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]))
         if not exec_properties["enabled"]:
-            _override(artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY]))
+            blessing.set_int_custom_property("overridden", 1)
+            _set_blessing(blessing, blessed=True)
+
+
+def _ask(found: verdict.Verdict, inputs: Artifacts, examples: types.Artifact) -> verdict.Verdict:
+    """Asks the candidate's serving signatures about the first test sessions."""
+    model = artifact_utils.get_single_instance(inputs[standard_component_specs.MODEL_KEY])
+    records = tf.data.TFRecordDataset(_split_files([examples], contract.TEST), compression_type="GZIP")
+    first = list(records.take(2 * serving_checks.MAX_SESSIONS).as_numpy_iterator())
+    checked = serving_checks.check(path_utils.serving_model_dir(model.uri), first)
+    shown = tuple(dataclasses.asdict(answer) for answer in checked.answers[:_SHOWN_EXAMPLES])
+    return dataclasses.replace(found, figures=checked.figures, examples=shown)
 
 
 def _compares(eval_config: tfma.EvalConfig, inputs: Mapping[str, list[types.Artifact]]) -> bool:
@@ -138,16 +179,15 @@ def _compares(eval_config: tfma.EvalConfig, inputs: Mapping[str, list[types.Arti
     return True
 
 
-def _override(blessing: types.Artifact) -> None:
-    """Blesses a model whatever TFMA said, and leaves a mark of it."""
-    blessing.set_int_custom_property("overridden", 1)
-    blessing.set_int_custom_property(
-        evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY, evaluator_constants.BLESSED_VALUE
-    )
-    refused = f"{blessing.uri}/{evaluator_constants.NOT_BLESSED_FILE_NAME}"
-    if tf.io.gfile.exists(refused):
-        tf.io.gfile.remove(refused)
-    io_utils.write_string_file(f"{blessing.uri}/{evaluator_constants.BLESSED_FILE_NAME}", "")
+def _set_blessing(blessing: types.Artifact, *, blessed: bool) -> None:
+    """Blesses or refuses a model whatever TFMA said, as TFX's Evaluator writes it."""
+    value = evaluator_constants.BLESSED_VALUE if blessed else evaluator_constants.NOT_BLESSED_VALUE
+    blessing.set_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
+    names = {True: evaluator_constants.BLESSED_FILE_NAME, False: evaluator_constants.NOT_BLESSED_FILE_NAME}
+    contrary = f"{blessing.uri}/{names[not blessed]}"
+    if tf.io.gfile.exists(contrary):
+        tf.io.gfile.remove(contrary)
+    io_utils.write_string_file(f"{blessing.uri}/{names[blessed]}", "")
 
 
 class AtomicPusherExecutor(pusher_executor.Executor):

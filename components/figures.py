@@ -11,6 +11,8 @@
     popular/mrr@20|popularity=tail        of a baseline
     predictions|position=2                how many there were
     coverage@20, novelty@20, ...          of the recommended lists
+    recommended|over=ID, clicked|over=ID  how often an item was, of those most over-recommended; under: the contrary
+    unknown_inputs, drift/popularity, ... of the data (data_drift.py)
 
 And of the differences, the model less the model now served:
 
@@ -27,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextclick.components import bootstrap, metrics
-from nextclick.components.metrics import Catalogue
+from nextclick.components.evaluation_facts import Facts
 from nextclick.components.session_counts import Counts, Layout
 
 BASELINE_LIFT = "best_baseline_lift"
@@ -37,18 +39,20 @@ SERVED = "served"
 MAIN_METRICS = ("recall@20", "mrr@20")
 # Of fewer predictions a slice is no reason to refuse a model.
 MIN_SLICE_PREDICTIONS = 100
+# Items of either kind that are named as recommended out of proportion.
+MAX_ITEMS = 10
 
 Figures = dict[str, float]
 
 
-def model_figures(counts: Counts, layout: Layout, rivals: Sequence[str], catalogue: Catalogue | None) -> Figures:
+def model_figures(counts: Counts, layout: Layout, rivals: Sequence[str], facts: Facts | None) -> Figures:
     """The model's and the baselines' (see the module's text).
 
     Args:
         counts: of the sessions.
         layout: of the counts.
         rivals: the baselines that the model's lift is taken over.
-        catalogue: the items; None: no metrics of lists.
+        facts: of the evaluation; None: no metrics of lists and of the data.
     """
     found: Figures = {"sessions": float(counts.sessions)}
     found["predictions"], found["predictions_known"] = counts.ranks[0].predictions, counts.ranks[0].known
@@ -57,8 +61,11 @@ def model_figures(counts: Counts, layout: Layout, rivals: Sequence[str], catalog
             found.update(_ranker_figures(counts, layout, place))
     if rivals:
         found.update(_lifts(counts, layout, rivals))
-    if catalogue:
-        found.update(metrics.list_metrics(catalogue, counts.shown, counts.ranks[0].predictions, counts.targets))
+    if facts:
+        predictions = counts.ranks[0].predictions
+        found.update(metrics.list_metrics(facts.catalogue, counts.shown, predictions, counts.targets))
+        found.update(_items_out_of_proportion(counts, facts))
+        found.update(facts.data)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -106,6 +113,15 @@ def _lifts(counts: Counts, layout: Layout, rivals: Sequence[str]) -> Iterator[tu
         yield name, float(values[0] - values[places].max())
         lifts = replicates[:, 0] - replicates[:, places].max(axis=1)
         yield from _interval(name, lifts, counts.sessions, -1.0).items()
+
+
+def _items_out_of_proportion(counts: Counts, facts: Facts) -> Iterator[tuple[str, float]]:
+    found = metrics.out_of_proportion(facts.catalogue, counts.shown, counts.targets, MAX_ITEMS)
+    for side, items in found.items():
+        for place, recommended, clicked in items:
+            if place < len(facts.item_ids):
+                yield f"recommended|{side}={facts.item_ids[place]}", recommended
+                yield f"clicked|{side}={facts.item_ids[place]}", clicked
 
 
 def _interval(name: str, replicates: npt.NDArray[np.float64], sessions: int, least: float) -> Figures:

@@ -179,6 +179,27 @@ def list_metrics(catalogue: Catalogue, recommended: Integers, lists: int, target
 LIST_METRICS = ("coverage@20", "novelty@20", "popularity_lift@20", "invalid@20")
 
 
+def out_of_proportion(
+    catalogue: Catalogue, recommended: Integers, targets: Integers, number: int
+) -> dict[str, list[tuple[int, int, int]]]:
+    """The items that are recommended most beyond, and most below, their share of the next clicks.
+
+    Args: as of `list_metrics`; and how many items of either kind are wanted at most.
+
+    Returns: under "over" and "under", (place in the catalogue, times recommended, times clicked) of each, the most
+        extreme first.
+    """
+    shown, clicked = _in_catalogue(catalogue, recommended), _in_catalogue(catalogue, targets)
+    surplus = shown / max(int(shown.sum()), 1) - clicked / max(int(clicked.sum()), 1)
+    order = np.argsort(-surplus, kind="stable")
+    over = [place for place in order[:number].tolist() if surplus[place] > 0]
+    under = [place for place in order[::-1][:number].tolist() if surplus[place] < 0]
+    return {
+        side: [(place, int(shown[place]), int(clicked[place])) for place in places]
+        for side, places in (("over", over), ("under", under))
+    }
+
+
 def _in_catalogue(catalogue: Catalogue, counts: Integers) -> Integers:
     """The counts of the catalogue's items alone, int64 [items]."""
     items = counts[catalogue.first_index : catalogue.first_index + catalogue.size]

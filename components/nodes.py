@@ -7,7 +7,7 @@ Parameters are texts and whole numbers only, so that Kubeflow's container entryp
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow_model_analysis as tfma
@@ -75,11 +75,14 @@ class BaselineRanks(base_component.BaseComponent):
 
 
 class GateEvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """Evaluator's, and `enabled` (0: bless whatever comes) and `code_sha256`."""
+    """Evaluator's, `enabled` (0: bless whatever comes), `serving_limits` (JSON, greatest value by figure; {}: do not
+    ask the serving signatures) and `code_sha256`.
+    """
 
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         "enabled": ExecutionParameter(type=int),
+        "serving_limits": ExecutionParameter(type=str),
         "code_sha256": ExecutionParameter(type=str),
     }
 
@@ -88,7 +91,8 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
     """Evaluator behind the gate; outputs `evaluation` and `blessing`.
 
     `GateEvaluator(model=..., baseline_model=..., examples=..., eval_config=..., example_splits=["test"])`, where
-    `baseline_model` is ServedModel's; `enabled=False` records the outcome and blesses the model all the same.
+    `baseline_model` is ServedModel's; `enabled=False` records the outcome and blesses the model all the same;
+    `serving_limits` are those of pipeline/gate.py.
     """
 
     SPEC_CLASS = GateEvaluatorSpec
@@ -103,6 +107,7 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
         eval_config: tfma.EvalConfig,
         example_splits: Sequence[str] = (contract.TEST,),
         enabled: bool = True,
+        serving_limits: Mapping[str, float] | None = None,
         code_sha256: str = "",
     ) -> None:
         super().__init__(
@@ -113,6 +118,7 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
                 eval_config=eval_config,
                 example_splits=json.dumps(list(example_splits)),
                 enabled=int(enabled),
+                serving_limits=json.dumps(dict(serving_limits or {}), sort_keys=True),
                 code_sha256=code_sha256,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+# How the error begins that scores raise which are no numbers; the gate knows it by that.
+NOT_FINITE = "a score is NaN or infinite"
+
 
 def ranks(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     """1 + the number of other candidates whose score is greater than or equal to the target's.
@@ -19,7 +22,7 @@ def ranks(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     Raises: tf.errors.InvalidArgumentError where a score is NaN or infinite: comparisons with NaN are false, so
       that a broken model would count as a perfect one.
     """
-    scores = tf.debugging.check_numerics(scores, "a score is NaN or infinite: no ranks can be computed")
+    scores = tf.debugging.check_numerics(scores, f"{NOT_FINITE}: no ranks can be computed")
     target = tf.gather(scores, labels, axis=1, batch_dims=1)  # [rows]
     # The target's own comparison is the 1.
     return tf.reduce_sum(tf.cast(scores >= target[:, None], tf.int32), axis=1)

@@ -44,6 +44,7 @@ class SessionEncoder:
 
     Attributes:
         first_index: index of the vocabulary's first item.
+        item_ids: the vocabulary, in its order.
         items: number of items in the vocabulary.
     """
 
@@ -56,7 +57,8 @@ class SessionEncoder:
             contract.EVENT_TYPES: tf.io.RaggedFeature(tf.string),
         }
         self.first_index = contract.FIRST_OOV_INDEX + oov_buckets
-        self.items = int(output.vocabulary_size_by_name(contract.VOCABULARY_NAME))
+        self.item_ids: tuple[bytes, ...] = tuple(output.vocabulary_by_name(contract.VOCABULARY_NAME))
+        self.items = len(self.item_ids)
 
     def batches(self, files: Sequence[str]) -> Iterator[Batch]:
         """The sessions of gzipped TFRecords, file after file in the order given."""

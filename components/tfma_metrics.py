@@ -210,8 +210,8 @@ class SessionCombiner(beam.CombineFn):
     def extract_output(self, accumulator: _Accumulator) -> dict[metric_types.MetricKey, float]:
         """Every metric by its key."""
         counts, layout, facts = accumulator.count(), accumulator.layout, _facts(self._settings.facts)
-        own = figures.model_figures(counts, layout, self._settings.rivals, facts.catalogue if facts else None)
-        found = {_key(name, self._model): value for name, value in {**own, **(facts.data if facts else {})}.items()}
+        own = figures.model_figures(counts, layout, self._settings.rivals, facts)
+        found = {_key(name, self._model): value for name, value in own.items()}
         for name, value in figures.served_figures(counts, layout).items():
             found[_key(name, self._served or "")] = value
         for name, value in figures.differences(counts, layout).items():

@@ -169,6 +169,7 @@ def _evaluator(plan: Plan, trainer: Any, served: Any, baselines: Any) -> Any:
         eval_config=gate.eval_config(plan.config),
         example_splits=[contract.TEST],
         enabled=plan.config.gate.enabled,
+        serving_limits=gate.serving_limits(plan.config),
         code_sha256=plan.code_sha256,
     )
 

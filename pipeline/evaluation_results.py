@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import tensorflow_model_analysis as tfma
 
-from nextclick.components import contract, evaluation_facts, figures, metrics, prediction_slices
+from nextclick.components import contract, data_drift, figures, metrics, prediction_slices, verdict
 from nextclick.components.baselines import REGISTRY
 from nextclick.pipeline import gate, gate_results
 from nextclick.pipeline.config import Config
@@ -16,10 +16,10 @@ from nextclick.pipeline.config import Config
 Values = dict[tuple[str, bool, str], float]
 
 _DATA = (
-    evaluation_facts.UNKNOWN_INPUTS,
-    evaluation_facts.UNKNOWN_TARGETS,
-    evaluation_facts.LENGTH_DRIFT,
-    evaluation_facts.POPULARITY_DRIFT,
+    data_drift.UNKNOWN_INPUTS,
+    data_drift.UNKNOWN_TARGETS,
+    data_drift.LENGTH_DRIFT,
+    data_drift.POPULARITY_DRIFT,
 )
 
 
@@ -32,26 +32,49 @@ class Blessing(Protocol):
 
 
 def read(evaluation_uri: str, blessing: Blessing, config: Config) -> dict[str, Any]:
-    """The sections `evaluation` and `gate`.
+    """The sections `evaluation` and `gate`, and what is shown besides: `examples` and `drift`.
 
     Args:
         evaluation_uri: folder of GateEvaluator's `evaluation`.
         blessing: GateEvaluator's `blessing`.
         config: of the run.
     """
-    slices = dict(_slices(evaluation_uri))
+    found = verdict.read(evaluation_uri)
+    slices = dict(_slices(evaluation_uri)) if found.scores_finite else {}
     candidate = (
         gate.CANDIDATE if any((gate.CANDIDATE, False, "sessions") in values for values in slices.values()) else ""
     )
-    failures = gate_results.failures(tfma.load_validation_result(evaluation_uri))
     return {
         "evaluation": _evaluation(slices, candidate),
         "gate": {
             "blessed": blessing.properties.get("blessed") == 1,
             "overridden": blessing.properties.get("overridden") == 1,
-            "checks": [gate_results.row(check, slices, candidate, failures) for check in gate.checks(config)],
+            "checks": _checks(config, slices, candidate, found, evaluation_uri),
         },
+        "examples": list(found.examples),
+        "drift": _drift(found, slices.get("", {}), candidate, config),
     }
+
+
+def _checks(
+    config: Config, slices: Mapping[str, Values], candidate: str, found: verdict.Verdict, evaluation_uri: str
+) -> list[dict[str, Any]]:
+    failed = gate_results.failures(tfma.load_validation_result(evaluation_uri)) if found.scores_finite else set()
+    measured = {gate.SCORES_FINITE: float(found.scores_finite), **found.figures}
+    return [
+        gate_results.row(check, slices, candidate, failed)
+        if check.by_tfma
+        else gate_results.verdict_row(check, measured.get(check.metric))
+        for check in gate.checks(config)
+    ]
+
+
+def _drift(found: verdict.Verdict, overall: Values, candidate: str, config: Config) -> list[dict[str, Any]]:
+    """The tables with the figure that each lies behind, and its limit."""
+    return [
+        {**table, "distance": overall.get((candidate, False, str(table["figure"]))), "limit": config.gate.max_drift}
+        for table in found.drift
+    ]
 
 
 def _slices(evaluation_uri: str) -> Iterator[tuple[str, Values]]:
@@ -86,6 +109,7 @@ def _evaluation(slices: Mapping[str, Values], candidate: str) -> dict[str, Any]:
         "baselines": {name: _named(own, metrics.RANK_METRICS, f"{name}/") for name in REGISTRY},
         "intervals": _intervals(own),
         "data": {name: own[name] for name in _DATA if name in own},
+        "items": {side: _items(own, side) for side in ("over", "under")},
         "slices": [*_prediction_slices(own), *_session_slices(slices, candidate)],
     }
 
@@ -106,6 +130,17 @@ def _intervals(own: Mapping[str, float]) -> dict[str, dict[str, list[float]]]:
         for ranker, prefix in prefixes.items()
         if f"{prefix}{figures.MAIN_METRICS[0]}/low" in own
     }
+
+
+def _items(own: Mapping[str, float], side: str) -> list[dict[str, Any]]:
+    """Items that are recommended beyond ("over") or below ("under") their share of the clicks."""
+    mark = f"recommended|{side}="
+    names = [name[len(mark) :] for name in own if name.startswith(mark)]
+    found = [
+        {"item": name, "recommended": int(own[f"{mark}{name}"]), "clicked": int(own[f"clicked|{side}={name}"])}
+        for name in names
+    ]
+    return sorted(found, key=lambda item: -int(item["recommended" if side == "over" else "clicked"]))
 
 
 def _prediction_slices(own: Mapping[str, float]) -> Iterator[dict[str, Any]]:

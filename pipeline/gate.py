@@ -1,8 +1,9 @@
 """The gate: what a model must reach to be pushed, as one table of checks, and as TFMA's EvalConfig.
 
-Every check is a bound on one metric. TFMA decides; `evaluation_results.py` writes the same table with the values
-found. Checks against the served model are left out by TFMA where nothing is served yet: hence the absolute ones and
-those against the baselines, which hold on the first run too.
+Every check is a bound on one metric. TFMA decides, or GateEvaluator where it is not about the metrics of the test
+split; `evaluation_results.py` writes the same table with the values found. Checks against the served model are left
+out by TFMA where nothing is served yet: hence the absolute ones and those against the baselines, which hold on the
+first run too.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import json
 
 import tensorflow_model_analysis as tfma
 
-from nextclick.components import contract, evaluation_facts, figures, tfma_metrics
+from nextclick.components import contract, data_drift, figures, tfma_metrics
 from nextclick.components.baselines import REGISTRY
+from nextclick.components.serving_checks import DISAGREEMENT, MEGABYTES, P99_MS
 from nextclick.pipeline.config import Config, GateConfig
 from nextclick.pipeline.errors import ConfigError
 
 CANDIDATE = "candidate"
 SERVED = figures.SERVED
+SCORES_FINITE = "scores_finite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Check:
         end: "low" or "high": the bound is on that end of the metric's interval; "": on the metric.
         against_served: the metric is a difference, candidate less served model.
         each: feature by whose values the sessions are sliced, each slice being bounded; "": all sessions together.
+        by_tfma: whether TFMA measures and decides; otherwise GateEvaluator does (components/verdict.py).
     """
 
     name: str
@@ -42,6 +46,7 @@ class Check:
     end: str = ""
     against_served: bool = False
     each: str = ""
+    by_tfma: bool = True
 
     @property
     def bounded_metric(self) -> str:
@@ -56,10 +61,12 @@ def checks(config: Config) -> tuple[Check, ...]:
     if unknown:
         raise ConfigError(f"gate.baselines must be among {', '.join(REGISTRY)}, received {', '.join(unknown)}")
     return (
+        Check("scores that are finite numbers", SCORES_FINITE, minimum=1, by_tfma=False),
         *_sanity(gate),
         *(_against_baselines(gate) if gate.baselines else ()),
         *(_against_served(gate) if gate.compare_served else ()),
         *_lists_and_data(gate),
+        *(_serving(gate) if gate.check_serving else ()),
     )
 
 
@@ -108,12 +115,23 @@ def _lists_and_data(gate: GateConfig) -> tuple[Check, ...]:
         Check(
             "popularity of recommended items, to clicked ones", "popularity_lift@20", maximum=gate.max_popularity_lift
         ),
-        Check(
-            "share of test clicks on unknown items", evaluation_facts.UNKNOWN_TARGETS, maximum=gate.max_unknown_targets
-        ),
-        Check("drift of the sessions' lengths", evaluation_facts.LENGTH_DRIFT, maximum=gate.max_drift),
-        Check("drift of the clicks' popularity", evaluation_facts.POPULARITY_DRIFT, maximum=gate.max_drift),
+        Check("share of test clicks on unknown items", data_drift.UNKNOWN_TARGETS, maximum=gate.max_unknown_targets),
+        Check("drift of the sessions' lengths", data_drift.LENGTH_DRIFT, maximum=gate.max_drift),
+        Check("drift of the clicks' popularity", data_drift.POPULARITY_DRIFT, maximum=gate.max_drift),
     )
+
+
+def _serving(gate: GateConfig) -> tuple[Check, ...]:
+    return (
+        Check("test sessions that are served otherwise than evaluated", DISAGREEMENT, maximum=0.0, by_tfma=False),
+        Check("99th percentile of one request, in milliseconds", P99_MS, maximum=gate.max_p99_ms, by_tfma=False),
+        Check("size of the model, in megabytes", MEGABYTES, maximum=gate.max_model_megabytes, by_tfma=False),
+    )
+
+
+def serving_limits(config: Config) -> dict[str, float]:
+    """The greatest value of each figure of the serving signatures; none where they are not asked."""
+    return {check.metric: check.maximum or 0.0 for check in _serving(config.gate)} if config.gate.check_serving else {}
 
 
 def eval_config(config: Config) -> tfma.EvalConfig:
@@ -152,7 +170,7 @@ def _model_specs(config: Config) -> list[tfma.ModelSpec]:
 def _thresholds(table: tuple[Check, ...]) -> dict[str, tfma.PerSliceMetricThresholds]:
     """By metric. A threshold without slices would bind every slice: a spec without a key is the whole split."""
     found: dict[str, tfma.PerSliceMetricThresholds] = {}
-    for check in table:
+    for check in (check for check in table if check.by_tfma):
         spec = tfma.SlicingSpec(feature_keys=[check.each] if check.each else [])
         bound = tfma.PerSliceMetricThreshold(slicing_specs=[spec], threshold=_threshold(check))
         found.setdefault(check.bounded_metric, tfma.PerSliceMetricThresholds()).thresholds.append(bound)

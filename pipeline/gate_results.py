@@ -26,6 +26,14 @@ def failures(result: validation_result_pb2.ValidationResult) -> Failures:
     }
 
 
+def verdict_row(check: Check, value: float | None) -> dict[str, Any]:
+    """One row of `gate.checks`, of what GateEvaluator measured itself."""
+    passed = value is not None and (
+        value <= check.maximum if check.maximum is not None else value >= (check.minimum or 0.0)
+    )
+    return {**_start(check, value, passed), "reason": _reason(check, value, "", passed)}
+
+
 def row(check: Check, slices: Mapping[str, Values], candidate: str, failed: Failures) -> dict[str, Any]:
     """One row of `gate.checks`; without a served model a check against it has no value and is passed.
 
@@ -39,20 +47,24 @@ def row(check: Check, slices: Mapping[str, Values], candidate: str, failed: Fail
     values = slices.get(where, {})
     value = values.get((candidate, check.against_served, check.metric))
     bounded = values.get((candidate, check.against_served, check.bounded_metric))
-    passed = (check.bounded_metric, check.against_served, bool(check.each)) not in failed
-    found: dict[str, Any] = {
-        "name": check.name,
-        "metric": check.metric,
-        "value": value if value is not None else bounded,
-        "threshold": check.minimum if check.minimum is not None else check.maximum,
-        "bound": "at least" if check.minimum is not None else "at most",
-        "passed": passed,
-        "reason": _reason(check, bounded, where, passed),
-    }
+    passed = bool(slices) and (check.bounded_metric, check.against_served, bool(check.each)) not in failed
+    shown = _start(check, value if value is not None else bounded, passed)
+    found = {**shown, "reason": _reason(check, bounded, where, passed)}
     if check.end:
         ends = [values.get((candidate, check.against_served, f"{check.metric}/{end}")) for end in ("low", "high")]
         found["interval"] = ends if None not in ends else None
     return found
+
+
+def _start(check: Check, value: float | None, passed: bool) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "metric": check.metric,
+        "value": value,
+        "threshold": check.minimum if check.minimum is not None else check.maximum,
+        "bound": "at least" if check.minimum is not None else "at most",
+        "passed": passed,
+    }
 
 
 def _where(check: Check, slices: Mapping[str, Values], candidate: str) -> str:

@@ -23,6 +23,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from nextclick.components import (
     baseline_examples,
     contract,
+    data_drift,
     evaluation_facts,
     executors,
     metrics,
@@ -99,26 +100,27 @@ def transform_graph(folder: Path, sessions: list[list[str]], config: Config) -> 
     return found
 
 
-def write_facts(path: Path) -> Path:
-    """The facts of a catalogue of thirty items clicked once each, whose data does not drift."""
+def write_facts(path: Path, items: int = 30) -> Path:
+    """The facts of a catalogue of items clicked once each, whose data does not drift."""
     facts = evaluation_facts.Facts(
-        catalogue=metrics.Catalogue(first_index=2, clicks=np.ones(30, np.int64)),
+        catalogue=metrics.Catalogue(first_index=2, clicks=np.ones(items, np.int64)),
         event_types=(contract.DEFAULT_EVENT_TYPE,),
         data={
-            evaluation_facts.UNKNOWN_INPUTS: 0.0,
-            evaluation_facts.UNKNOWN_TARGETS: 0.0,
-            evaluation_facts.LENGTH_DRIFT: 0.0,
-            evaluation_facts.POPULARITY_DRIFT: 0.0,
+            data_drift.UNKNOWN_INPUTS: 0.0,
+            data_drift.UNKNOWN_TARGETS: 0.0,
+            data_drift.LENGTH_DRIFT: 0.0,
+            data_drift.POPULARITY_DRIFT: 0.0,
         },
+        item_ids=tuple(f"item {item}" for item in range(items)),
     )
     evaluation_facts.write(facts, str(path))
     return path
 
 
-def ranked_artifact(folder: Path, *sessions: bytes) -> standard_artifacts.Examples:
+def ranked_artifact(folder: Path, *sessions: bytes, items: int = 30) -> standard_artifacts.Examples:
     """What BaselineRanks writes: the test split and the facts."""
     artifact = examples_artifact(folder, test=list(sessions))
-    write_facts(folder / baseline_examples.FACTS_FILE)
+    write_facts(folder / baseline_examples.FACTS_FILE, items)
     return artifact
 
 
@@ -283,6 +285,7 @@ def judge(
             "eval_config": MessageToJson(gate.eval_config(config)),
             "example_splits": json.dumps([contract.TEST]),
             "enabled": int(config.gate.enabled),
+            "serving_limits": json.dumps(gate.serving_limits(config)),
             "code_sha256": "",
         },
     )

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from nextclick.components import baseline_examples, contract, evaluation_facts, executors, push, served
+from nextclick.components import baseline_examples, contract, data_drift, evaluation_facts, executors, push, served
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config, replace
 from nextclick.pipeline.errors import DataError
@@ -246,11 +246,11 @@ def test_facts_are_of_the_training_split_alone(ranked):
 def test_facts_say_how_the_test_data_moved(ranked):
     _, facts = ranked
     # Six sessions' items before a prediction: d b d new, new; two of them unknown; one of five targets is.
-    assert facts.data[evaluation_facts.UNKNOWN_INPUTS] == pytest.approx(2 / 5)
-    assert facts.data[evaluation_facts.UNKNOWN_TARGETS] == pytest.approx(1 / 5)
+    assert facts.data[data_drift.UNKNOWN_INPUTS] == pytest.approx(2 / 5)
+    assert facts.data[data_drift.UNKNOWN_TARGETS] == pytest.approx(1 / 5)
     # Lengths 2, 3, 2, 2 in training, 5 and 2 in the test: shares (3/4, 1/4, 0) and (1/2, 0, 1/2).
     expected = (3 / 4 * math.log2(6 / 5) + 1 / 4 + 1 / 2 * math.log2(4 / 5) + 1 / 2) / 2
-    assert facts.data[evaluation_facts.LENGTH_DRIFT] == pytest.approx(expected)
+    assert facts.data[data_drift.LENGTH_DRIFT] == pytest.approx(expected)
 
 
 def test_predictions_carry_their_slices(ranked):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextclick.components import bootstrap, contract, figures, metrics
+from nextclick.components.evaluation_facts import Facts
 from nextclick.components.prediction_slices import Dimension
 from nextclick.components.session_counts import Counts, Layout, SessionRanks
 
@@ -31,8 +32,13 @@ def session(predictions, number=0, items=(), rankers=3):
     )
 
 
-def model_figures(counts, rivals=BASELINES, catalogue=None, layout=LAYOUT):
-    return figures.model_figures(counts, layout, rivals, catalogue)
+def model_figures(counts, rivals=BASELINES, facts=None, layout=LAYOUT):
+    return figures.model_figures(counts, layout, rivals, facts)
+
+
+def facts_of(*clicks):
+    catalogue = metrics.Catalogue(first_index=2, clicks=np.array(clicks, np.int64))
+    return Facts(catalogue, (), {"drift/popularity": 0.5}, ("a", "b", "c"))
 
 
 def mean(numbers):
@@ -66,9 +72,8 @@ def test_any_split_into_batches_gives_exactly_the_same(sessions, size):
     merged = Counts.none(LAYOUT)
     for first in range(0, len(whole), size):
         merged = merged + Counts.of(whole[first : first + size], LAYOUT)
-    catalogue = metrics.Catalogue(first_index=2, clicks=np.array([5, 3, 1], np.int64))
     at_once = Counts.of(whole, LAYOUT)
-    assert model_figures(merged, catalogue=catalogue) == model_figures(at_once, catalogue=catalogue)
+    assert model_figures(merged, facts=facts_of(5, 3, 1)) == model_figures(at_once, facts=facts_of(5, 3, 1))
 
 
 def test_replicates_are_the_weighted_counts():
@@ -137,13 +142,20 @@ def test_worst_slice_is_the_one_that_surely_lost_most():
 
 
 def test_lists_are_counted_against_the_catalogue():
-    catalogue = metrics.Catalogue(first_index=2, clicks=np.array([6, 1, 1], np.int64))
     counts = Counts.of([session([(1, 1, 1)], items=(2, 3, 0))], LAYOUT)
-    found = model_figures(counts, catalogue=catalogue)
+    found = model_figures(counts, facts=facts_of(6, 1, 1))
     assert found["coverage@20"] == pytest.approx(2 / 3)
     assert found["popularity_lift@20"] == pytest.approx(((6 + 1) / 2) / 6)
     assert found["invalid@20"] == pytest.approx(1 / 3)
+    assert found["drift/popularity"] == 0.5
     assert "coverage@20" not in model_figures(counts)
+
+
+def test_items_out_of_proportion_are_named():
+    # a is half of what is shown and all of what is clicked; b is the other half, c is not there at all.
+    found = model_figures(Counts.of([session([(1, 1, 1)] * 2, items=(2, 3))], LAYOUT), facts=facts_of(6, 1, 1))
+    named = {name: value for name, value in found.items() if "over=" in name or "under=" in name}
+    assert named == {"recommended|over=b": 2, "clicked|over=b": 0, "recommended|under=a": 2, "clicked|under=a": 2}
 
 
 def test_no_sessions_give_every_figure():
