@@ -22,10 +22,9 @@ from typing import Any
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from nextclick.pipeline.errors import ConfigError, ServingError
-from nextclick.serving import model_config, protos
+from nextclick.serving import model_config, protos, reflection
 from nextclick.serving.admission import Admission
 from nextclick.serving.batching import Batcher
 from nextclick.serving.failures import RequestFailure
@@ -37,7 +36,6 @@ from nextclick.serving.servable import import_tensorflow
 from nextclick.serving.services import ModelService, PredictionService, Predictor, Runner
 from nextclick.serving.settings_files import DEFAULT_METRICS_PATH, Batching, ServerTls
 
-SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health")
 # Replies of calls that were answered just before the end get so long to leave.
 _LAST_SECONDS = 1.0
 _SWITCH_SECONDS = 0.0005
@@ -136,7 +134,7 @@ class LocalServer:
             ModelService(self._models, self._admission), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._healthy, server)
-        reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), server)
+        reflection.enable(server)
         return server
 
     def _bind(self) -> int:
