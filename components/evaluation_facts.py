@@ -55,7 +55,10 @@ def read(path: str) -> Facts:
     described = json.loads(stored["described"].tobytes())
     return Facts(
         catalogue=Catalogue(first_index=int(stored["first_index"]), clicks=stored["clicks"]),
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in described.items()},
+        event_types=tuple(described["event_types"]),
+        data=described["data"],
+        item_ids=tuple(described["item_ids"]),
+        tables=tuple(described["tables"]),
     )
 
 
