@@ -97,6 +97,16 @@ def create_schema_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     return _pipeline(plan, [example_gen, statistics_gen, schema_gen])
 
 
+def create_examples_pipeline(plan: Plan, *, transformed: bool) -> tfx.dsl.Pipeline:
+    """ExampleGen, and Transform where asked for: what the ingest benchmark times."""
+    example_gen = _example_gen(plan)
+    if not transformed:
+        return _pipeline(plan, [example_gen])
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=plan.schema_path)
+    transform = _transform(plan, example_gen.outputs["examples"], schema_gen.outputs["schema"])
+    return _pipeline(plan, [example_gen, schema_gen, transform])
+
+
 def _pipeline(plan: Plan, components: list[Any]) -> tfx.dsl.Pipeline:
     return tfx.dsl.Pipeline(
         pipeline_name=plan.config.pipeline_name,

@@ -104,6 +104,21 @@ def infer_schema(effective: Config, folder: Path) -> str:
     return (Path(nodes["SchemaGen"].outputs["schema"].uri) / "schema.pbtxt").read_text(encoding="utf-8")
 
 
+def make_examples(effective: Config, folder: Path, *, transformed: bool) -> dict[str, float]:
+    """Runs the pipeline as far as ExampleGen or Transform; returns the seconds of each node, 0 from the cache.
+
+    Raises:
+        ConfigError, DataError: wrong settings or input.
+    """
+    root = Root(folder.resolve())
+    root.path.mkdir(parents=True, exist_ok=True)
+    with _only_run_in(root), _run_log(root) as (run_id, _):
+        plan = _plan(effective, root, run_id)
+        _execute(definition.create_examples_pipeline(plan, transformed=transformed))
+        nodes = lineage.latest_run(str(root.metadata))
+    return {name: node.seconds for name, node in nodes.items()}
+
+
 def _plan(effective: Config, root: Root, run_id: str) -> definition.Plan:
     base = root.serving(effective.serving.model_name)
     return definition.Plan(

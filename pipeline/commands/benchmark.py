@@ -16,7 +16,7 @@ from typing import Any
 from nextclick.pipeline.commands import options
 
 # A part is a module of pipeline/benchmarks/ with `add_arguments(parser)` and `measure(args) -> dict`.
-PARTS: tuple[str, ...] = ("serve",)
+PARTS: tuple[str, ...] = ("ingest", "serve")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,4 +64,6 @@ def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
 def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

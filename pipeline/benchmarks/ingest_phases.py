@@ -1,0 +1,81 @@
+"""The phases of `nextclick benchmark ingest`, each a process of its own, so that each has its own peak of memory.
+
+Takes a phase's name, the log's path, a root folder and the configuration's JSON text; writes JSON to standard output.
+
+    examples   the pipeline's first component alone: file → split tf.Examples
+    transform  the same root as far as Transform, the examples being in the cache: tf.Examples → transformed examples
+    polars     the floor: read the file, sort it, group it
+    pandas     a peer, the same work
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nextclick.pipeline import config as configuration
+from nextclick.pipeline import timing
+
+_BEST_OF = 3
+
+
+def main() -> int:
+    """Runs one phase."""
+    phase, log, root, settings = sys.argv[1:]
+    started = time.perf_counter()
+    figures = PHASES[phase](log, Path(root), configuration.from_json(settings))
+    figures["process_seconds"] = time.perf_counter() - started
+    figures["peak_memory_bytes"] = timing.peak_memory_bytes()
+    json.dump(figures, sys.stdout)
+    return 0
+
+
+def _examples(log: str, root: Path, config: configuration.Config) -> dict[str, Any]:
+    from nextclick.pipeline import local
+
+    return {"seconds": local.make_examples(config, root, transformed=False)["SessionExampleGen"]}
+
+
+def _transform(log: str, root: Path, config: configuration.Config) -> dict[str, Any]:
+    from nextclick.pipeline import local
+
+    return {"seconds": local.make_examples(config, root, transformed=True)["Transform"]}
+
+
+def _polars(log: str, root: Path, config: configuration.Config) -> dict[str, Any]:
+    import polars
+
+    def sessions() -> Any:
+        clicks = polars.read_csv(log).sort("session_id", "timestamp")
+        return clicks.group_by("session_id", maintain_order=True).agg("item_id", "timestamp")
+
+    return {"version": polars.__version__, **_best(sessions)}
+
+
+def _pandas(log: str, root: Path, config: configuration.Config) -> dict[str, Any]:
+    import pandas
+
+    def sessions() -> Any:
+        clicks = pandas.read_csv(log).sort_values(["session_id", "timestamp"])
+        return clicks.groupby("session_id", sort=False)["item_id"].agg(list)
+
+    return {"version": pandas.__version__, **_best(sessions, 1)}
+
+
+def _best(run: Callable[[], Any], times: int = _BEST_OF) -> dict[str, Any]:
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        sessions = len(run())
+        taken.append(time.perf_counter() - started)
+    return {"seconds": min(taken), "sessions": sessions}
+
+
+PHASES = {"examples": _examples, "transform": _transform, "polars": _polars, "pandas": _pandas}
+
+if __name__ == "__main__":
+    sys.exit(main())
