@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from typing import Any, get_origin, get_type_hints
 
@@ -31,6 +32,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# Names that `features.side_features` may list; components/side_features.py computes them.
+SIDE_FEATURES = (
+    "event_type", "dwell", "since_previous", "hour_of_day", "day_of_week", "season", "price", "item_hash",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Which clicks are read, what is dropped, how they are split."""
@@ -49,6 +56,9 @@ class DataConfig:
         (), "columns of any other log, as field=column: session_id or user_id, item_id, timestamp, perhaps event_type"
     )
     event_types: tuple[str, ...] = setting((), "event types that count as a click; empty: all")
+    attributes: tuple[str, ...] = setting(
+        (), "further columns of the log that are kept (category, price, country, ...); all others are left out"
+    )
     consent: str = setting("", "column=value that every click of a session must have; empty: no such column")
     drop_duplicates: bool = setting(False, "drop clicks of a session with the time, item and type of an earlier one")
     session_gap_minutes: float = setting(
@@ -66,7 +76,7 @@ class DataConfig:
     test_days: float = setting(
         0.0, "length of the test split without test_path; 0: one day, at most a seventh of the log's range", minimum=0
     )
-    refit: bool = setting(False, "train the final model on train and validation, for the epochs validation chose")
+    refit: bool = setting(True, "train the final model on train and validation, for the epochs validation chose")
     spans: int = setting(0, "how many of the newest spans ({SPAN} in the path) are read; 0: all", minimum=0)
     last_span: int = setting(-1, "the newest span to read, which must be there; -1: whichever is newest", minimum=-1)
     max_rejected_share: float = setting(0.05, "share of rejected rows that stops the run", minimum=0, maximum=1)
@@ -82,6 +92,16 @@ class FeaturesConfig:
     min_item_support: int = setting(1, "clicks in the training split below which an item is unknown", minimum=1)
     oov_buckets: int = setting(1, "indices that unknown items share (by hash)", minimum=1)
     collapse_repeats: bool = setting(False, "consecutive clicks on one item count once")
+    side_features: tuple[str, ...] = setting(
+        (),
+        f"what else is known of a click: {', '.join(SIDE_FEATURES)}, or attribute_<name> for a name of data.attributes",
+    )
+    time_zone: str = setting("UTC", "IANA name of the zone of hour_of_day, day_of_week and season, as Europe/Berlin")
+    item_hash_buckets: int = setting(1024, "buckets of the side feature item_hash", minimum=2)
+    max_categories: int = setting(
+        10000, "values of event_type, or of an attribute, that training tells apart; rarer ones are unknown", minimum=1
+    )
+    price_attribute: str = setting("price", "attribute that holds the price")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +111,7 @@ class ModelConfig:
     embedding_size: int = setting(128, "width of an item vector", minimum=1)
     hidden_units: int = setting(128, "width of a GRU layer", minimum=1)
     layers: int = setting(1, "GRU layers", minimum=1, maximum=8)
-    dropout: float = setting(0.2, "share of embedding and output values dropped in training", minimum=0, maximum=0.95)
+    dropout: float = setting(0.35, "share of embedding and output values dropped in training", minimum=0, maximum=0.95)
     tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
     normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
     temperature: float = setting(12.0, "scores are cosine times this, where normalize is on", minimum=0.01)
@@ -104,7 +124,7 @@ class TrainingConfig:
 
     epochs: int = setting(20, "passes over the training split at most", minimum=0)
     max_steps: int = setting(-1, "optimiser steps at most; -1: no limit, 0: an untrained model", minimum=-1)
-    batch_size: int = setting(512, "events (predictions) of one step, about", minimum=1)
+    batch_size: int = setting(256, "events (predictions) of one step, about", minimum=1)
     learning_rate: float = setting(0.004, "of the optimiser", minimum=0)
     optimizer: str = setting("adam", "the optimiser", choices=("adam", "nadam", "adamw", "adagrad", "sgd"))
     loss: str = setting(
@@ -142,7 +162,9 @@ class GateConfig:
     """
 
     enabled: bool = setting(True, "false: evaluate and report, push whatever came out; recorded as an override")
-    baselines: tuple[str, ...] = setting(("popular", "last_viewed"), "baselines that a model must beat")
+    baselines: tuple[str, ...] = setting(
+        ("popular", "last_viewed", "item_to_item", "session_knn"), "baselines that a model must beat"
+    )
     compare_served: bool = setting(True, "false: forget the served model, where it cannot or must not be compared")
     min_recall: float = setting(0.01, "Recall@20 that anything learnt must reach", minimum=0, maximum=1)
     max_recall_at_1: float = setting(
@@ -337,6 +359,7 @@ def _problems(config: Config) -> Iterator[str]:
     if config.data.min_session_length > config.data.max_session_length:
         yield "data.min_session_length must not be greater than data.max_session_length"
     yield from _column_problems(config.data)
+    yield from _side_feature_problems(config.data, config.features)
 
 
 def _column_problems(data: DataConfig) -> Iterator[str]:
@@ -352,3 +375,30 @@ def _column_problems(data: DataConfig) -> Iterator[str]:
         )
     if data.consent and not all(part.strip() for part in data.consent.partition("=")):
         yield f"data.consent must be column=value, received {data.consent!r}"
+
+
+def _side_feature_problems(data: DataConfig, features: FeaturesConfig) -> Iterator[str]:
+    for name in data.attributes:
+        if not re.fullmatch(r"[a-z0-9_]+", name):
+            yield f"data.attributes must be names in small letters, digits and _, received {name!r}"
+    known = [*SIDE_FEATURES, *(f"attribute_{name}" for name in data.attributes)]
+    for name in features.side_features:
+        if name not in known:
+            yield f"features.side_features must be among {', '.join(known)}, received {name!r}"
+    for key, names in (("data.attributes", data.attributes), ("features.side_features", features.side_features)):
+        if len(set(names)) < len(names):
+            yield f"{key} must name each once, received {list(names)!r}"
+    if "price" in features.side_features and features.price_attribute not in data.attributes:
+        yield f"data.attributes must hold {features.price_attribute} (features.price_attribute) for the feature price"
+    if not _is_time_zone(features.time_zone):
+        yield f"features.time_zone must be an IANA name such as Europe/Berlin, received {features.time_zone!r}"
+
+
+def _is_time_zone(name: str) -> bool:
+    if name == "UTC":  # known even where no database of time zones is installed
+        return True
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

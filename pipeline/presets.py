@@ -13,6 +13,8 @@ QUICK = config.replace(
     {
         "model.embedding_size": 64,
         "model.hidden_units": 64,
+        "model.dropout": 0.2,
+        "training.batch_size": 512,
         "training.epochs": 12,
     },
 )

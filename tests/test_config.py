@@ -93,9 +93,9 @@ def test_shortest_session_longer_than_longest_is_refused():
 
 
 def test_keep_leaves_only_the_named_sections_and_keys():
-    changed = config.replace(Config(), {"seed": 7, "features.lookback": 9, "data.refit": True, "gate.enabled": False})
+    changed = config.replace(Config(), {"seed": 7, "features.lookback": 9, "data.refit": False, "gate.enabled": False})
     kept = config.keep(changed, "features", "data.refit")
-    assert kept == config.replace(Config(), {"features.lookback": 9, "data.refit": True})
+    assert kept == config.replace(Config(), {"features.lookback": 9, "data.refit": False})
 
 
 def test_configuration_cannot_be_changed_in_place():
