@@ -10,11 +10,13 @@ events ordered by time, ties in input order:
     event_times_ms    int64 [n]   milliseconds since the epoch, UTC, ascending
     event_types       bytes [n]   "click" where the log has none
     session_length    bytes [1]   bucket of n, a slice of the evaluation ("2", "3-4", ...)
+    attribute_<name>  bytes [n]   a column of `data.attributes`, "" where the log has no value; none by default
 
 transformed tf.Example (Transform → Trainer):
 
     item_indices      int64 [n]             the encoded session, out-of-vocabulary items in place
     windows           int64 [w, ≤ length+1] the session cut into windows that overlap by one event
+    side_<name>       int64 [n]             a feature of `features.side_features`, aligned with item_indices
 
 evaluation signature (SavedModel → Evaluator): see `SIGNATURE_EVALUATE`.
 """
@@ -32,6 +34,10 @@ DEFAULT_EVENT_TYPE = "click"
 # Transformed features.
 ITEM_INDICES = "item_indices"
 WINDOWS = "windows"
+
+# Side features are numbered alike: 0 is padding, 1 unknown (missing, or not seen in training), then the values.
+UNKNOWN_SIDE_INDEX = 1
+FIRST_SIDE_INDEX = 2
 
 # Splits.
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
@@ -91,6 +97,16 @@ MAX_TOP_K = 1000
 def baseline_ranks_feature(baseline: str) -> str:
     """Name of the test split's feature that holds a baseline's ranks."""
     return f"ranks_{baseline}"
+
+
+def attribute_feature(name: str) -> str:
+    """Name of the raw feature that holds a column of `data.attributes`."""
+    return f"attribute_{name}"
+
+
+def side_feature(name: str) -> str:
+    """Name of the transformed feature of an entry of `features.side_features`; its vocabulary is called so too."""
+    return f"side_{name}"
 
 
 def session_length_bucket(events: int) -> str:

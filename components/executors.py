@@ -1,6 +1,7 @@
 """The executors of the pipeline's own TFX components (nodes.py): shells over plain functions.
 
 StrictExampleValidator  anomalies.py           an anomaly stops the run
+AttributesSchema        raw_schema.py          the curated schema with the log's attributes
 ServedModel             served.py              the model that is served now, as an artifact
 BaselineRanks           baseline_examples.py   the test split with the baselines' ranks
 GateEvaluator           tfma_metrics.py        TFMA, against the served model if there is one; blesses or refuses
@@ -34,6 +35,7 @@ from nextclick.components import (
     contract,
     evaluation_facts,
     push,
+    raw_schema,
     served,
     serving_checks,
     tfma_metrics,
@@ -45,6 +47,7 @@ from nextclick.pipeline.errors import DataError, ServingError
 Artifacts = dict[str, list[types.Artifact]]
 
 _SHOWN_EXAMPLES = 20
+_SCHEMA_FILE = "schema.pbtxt"  # where TFX looks for a schema in an artifact
 
 
 class StrictExampleValidatorExecutor(validator_executor.Executor):
@@ -72,6 +75,17 @@ def _read_anomalies(artifact: types.Artifact, split: str) -> anomalies_pb2.Anoma
         with tf.io.gfile.GFile(name, "rb") as handle:
             found.MergeFromString(handle.read())
     return found
+
+
+class AttributesSchemaExecutor(base_executor.BaseExecutor):
+    """ImportSchemaGen, which also asks for the attributes that a configuration carries along."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """Writes the extended schema."""
+        schema = io_utils.SchemaReader().read(exec_properties[standard_component_specs.SCHEMA_FILE_KEY])
+        extended = raw_schema.with_attributes(schema, json.loads(exec_properties["attributes"]))
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.SCHEMA_KEY])
+        io_utils.write_pbtxt_file(f"{folder}/{_SCHEMA_FILE}", extended)
 
 
 class ServedModelExecutor(base_executor.BaseExecutor):

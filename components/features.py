@@ -24,15 +24,22 @@ def to_ragged(sessions: Any) -> Any:
 
 def clean(item_ids: Any) -> Any:
     """The sessions without their empty ids: string ragged [sessions, (items)] in and out."""
-    return tf.ragged.boolean_mask(item_ids, item_ids.with_flat_values(tf.not_equal(item_ids.flat_values, "")))
+    return tf.ragged.boolean_mask(item_ids, _is_item(item_ids))
 
 
 def collapse_repeats(item_ids: Any) -> Any:
     """Of consecutive equal items of a session the first: a, a, b, a becomes a, b, a."""
-    items = item_ids.flat_values  # [events]
-    is_first = tf.equal(tf.ragged.range(item_ids.row_lengths()).flat_values, 0)
-    differs = tf.not_equal(items, tf.roll(items, shift=1, axis=0))
-    return tf.ragged.boolean_mask(item_ids, item_ids.with_flat_values(is_first | differs))
+    return tf.ragged.boolean_mask(item_ids, _is_new(item_ids))
+
+
+def kept_places(item_ids: Any, collapse: bool) -> Any:
+    """Where the items that `clean` and, where `collapse`, `collapse_repeats` leave stand in the flat values.
+
+    So whatever else is known of an event stays beside its item: int64 ragged [sessions, (items)].
+    """
+    places = item_ids.with_flat_values(tf.range(tf.size(item_ids.flat_values, tf.int64)))
+    places = tf.ragged.boolean_mask(places, _is_item(item_ids))
+    return tf.ragged.boolean_mask(places, _is_new(clean(item_ids))) if collapse else places
 
 
 def encode(item_ids: Any, vocabulary_positions: Any, oov_buckets: int) -> Any:
@@ -82,3 +89,16 @@ def to_dense(sessions: Any) -> tf.Tensor:
     """[sessions, longest] padded with 0 at the right, one column at least, of int ragged [sessions, (items)]."""
     dense = sessions.to_tensor()
     return tf.pad(dense, [[0, 0], [0, tf.maximum(1 - tf.shape(dense)[1], 0)]])
+
+
+def _is_item(item_ids: Any) -> Any:
+    """Where an id is not empty, bool ragged [sessions, (items)]."""
+    return item_ids.with_flat_values(tf.not_equal(item_ids.flat_values, ""))
+
+
+def _is_new(item_ids: Any) -> Any:
+    """Where an item is not the one before it in its session, bool ragged [sessions, (items)]."""
+    items = item_ids.flat_values  # [events]
+    is_first = tf.equal(tf.ragged.range(item_ids.row_lengths()).flat_values, 0)
+    differs = tf.not_equal(items, tf.roll(items, shift=1, axis=0))
+    return item_ids.with_flat_values(is_first | differs)

@@ -26,6 +26,27 @@ class StrictExampleValidator(validator_component.ExampleValidator):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executors.StrictExampleValidatorExecutor)
 
 
+class AttributesSchemaSpec(ComponentSpec):
+    """`attributes`: `data.attributes` as a JSON list."""
+
+    PARAMETERS = {"schema_file": ExecutionParameter(type=str), "attributes": ExecutionParameter(type=str)}
+    INPUTS: dict[str, ChannelParameter] = {}
+    OUTPUTS = {"schema": ChannelParameter(type=standard_artifacts.Schema)}
+
+
+class AttributesSchema(base_component.BaseComponent):
+    """`AttributesSchema(schema_file=..., attributes=...)`: ImportSchemaGen of logs with attributes; output `schema`."""
+
+    SPEC_CLASS = AttributesSchemaSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executors.AttributesSchemaExecutor)
+
+    def __init__(self, schema_file: str, attributes: Sequence[str]) -> None:
+        schema = types.Channel(type=standard_artifacts.Schema)
+        super().__init__(
+            AttributesSchemaSpec(schema_file=schema_file, attributes=json.dumps(list(attributes)), schema=schema)
+        )
+
+
 class ServedModelSpec(ComponentSpec):
     """`served_state`: of `served.state`; what the cache notices."""
 

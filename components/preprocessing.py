@@ -4,6 +4,7 @@
 |----------------|----------------------------------|------------------------------------------------------|
 | `item_indices` | int64 ragged [(items)]           | the whole session, unknown items in their place      |
 | `windows`      | int64 ragged [(windows, (items))] | the session cut into windows that overlap by one item |
+| `side_<name>`  | int64 ragged [(items)]           | each of `features.side_features` (side_features.py)  |
 
 0 is padding (in neither output), 1 … oov_buckets unknown items, then the vocabulary of the analysed splits, most
 frequent item first and items of one frequency in an order that is the same for every run.
@@ -18,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from nextclick.components import contract, features
+from nextclick.components import contract, features, side_features
 from nextclick.pipeline import config as configuration
 
 
@@ -26,7 +27,8 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     """Transformed features of raw ones (see the module's table).
 
     Args:
-      inputs: raw features by name; only `item_ids` is read, string [sessions, (items)], sparse, ragged or padded.
+      inputs: raw features by name; `item_ids` is string [sessions, (items)], sparse, ragged or padded; of the others
+        those that `features.side_features` needs are read.
       custom_config: `config` holds the JSON text of the configuration.
     """
     config = configuration.from_json(custom_config["config"]).features
@@ -37,6 +39,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     return {
         contract.ITEM_INDICES: indices,
         contract.WINDOWS: features.cut_windows(indices, config.window_length),
+        **side_features.compute(inputs, config),
     }
 
 

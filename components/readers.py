@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from nextclick.components import (
     lines,
     reader_columns,
@@ -59,6 +61,7 @@ class Log(NamedTuple):
     source: Source
     wanted: list[str]
     consent: str
+    attributes: tuple[str, ...] = ()
 
 
 def open_log(file: InputFile, data: DataConfig) -> Log:
@@ -73,14 +76,15 @@ def open_log(file: InputFile, data: DataConfig) -> Log:
         source = source.with_names(reader.header)
     wanted = reader.wanted(file, source.columns)
     if data.consent:
-        wanted.append(_consent_column(file, source, data.consent))
-    return Log(file, reader, source, list(dict.fromkeys(wanted)), data.consent)
+        wanted.append(_present(file, source, data.consent.partition("=")[0], "data.consent"))
+    attributes = tuple(_present(file, source, name, "data.attributes") for name in data.attributes)
+    return Log(file, reader, source, list(dict.fromkeys([*wanted, *attributes])), data.consent, attributes)
 
 
 def read_clicks(log: Log) -> Iterator[Clicks]:
     """The clicks and rejected rows of a file, batch by batch, in the file's order."""
     for rows in log.source.rows(log.wanted, log.reader.nested):
-        yield log.reader.clicks(_with_consent(rows, log.consent), log.file)
+        yield log.reader.clicks(_with_attributes(_with_consent(rows, log.consent), log), log.file)
 
 
 def _open_source(file: InputFile) -> Source:
@@ -116,11 +120,12 @@ def _nearest(columns: Sequence[str]) -> Reader:
     return READERS[best if shares[best] > _NEAR else reader_plain.READER.name]
 
 
-def _consent_column(file: InputFile, source: Source, consent: str) -> str:
-    name = consent.partition("=")[0].strip().lower()
+def _present(file: InputFile, source: Source, column: str, option: str) -> str:
+    """The normalised name of a column that an option asks for."""
+    name = column.strip().lower()
     if name not in normalised(source.columns):
         raise DataError(
-            f"{file.path}, row 1: column {name} of data.consent is missing; found {', '.join(source.columns)[:200]}"
+            f"{file.path}, row 1: column {name} of {option} is missing; found {', '.join(source.columns)[:200]}"
         )
     return name
 
@@ -131,3 +136,11 @@ def _with_consent(rows: Rows, consent: str) -> Rows:
     if name not in rows.columns:
         return rows
     return dataclasses.replace(rows, consent=rows.is_equal(name, value.strip()))
+
+
+def _with_attributes(rows: Rows, log: Log) -> Rows:
+    """The rows with the columns of `data.attributes` as texts; no other column of the log is carried on."""
+    for name in log.attributes:
+        if pa.types.is_nested(rows.columns[name].type):
+            raise DataError(f"{log.file.path}: column {name} of data.attributes holds lists or objects, expected texts")
+    return dataclasses.replace(rows, attributes={name: rows.text(name) for name in log.attributes})

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from nextclick.components import contract
-from nextclick.components.rows import EVENT_TYPE, ITEM_ID, Integers
+from nextclick.components.rows import CLICKS, EVENT_TYPE, ITEM_ID, Integers
 from nextclick.components.sessions import Sessions, column
 
 # Examples are encoded some thousand at a time, which keeps the list of them small beside the clicks.
@@ -54,6 +54,7 @@ def _record_batch(sessions: Sessions, first: int, end: int) -> pa.RecordBatch:
     offsets = offsets - offsets[0]
     items = column(sessions.clicks, ITEM_ID).take(pa.array(events))
     types = column(sessions.clicks, EVENT_TYPE).take(pa.array(events))
+    attributes = [name for name in sessions.clicks.column_names if name not in CLICKS.names]
     bucket = np.searchsorted(_BUCKETS, lengths, side="right") - 1
     return pa.RecordBatch.from_pydict(
         {
@@ -64,6 +65,7 @@ def _record_batch(sessions: Sessions, first: int, end: int) -> pa.RecordBatch:
             ),
             contract.EVENT_TYPES: _lists(offsets, types),
             contract.SESSION_LENGTH: _one_each(pa.array(_BUCKET_NAMES, pa.large_binary()).take(pa.array(bucket))),
+            **{name: _lists(offsets, column(sessions.clicks, name).take(pa.array(events))) for name in attributes},
         }
     )
 

@@ -7,7 +7,7 @@ works on. No Python object is made for a row unless the row is rejected.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,11 @@ CLICKS = pa.schema(
     ]
 )
 MAX_TEXT_CHARACTERS = 1000
+
+
+def clicks_schema(attributes: Iterable[str] = ()) -> pa.Schema:
+    """`CLICKS` with a column for each attribute, called as its raw feature is (`contract.attribute_feature`)."""
+    return pa.schema([*CLICKS, *((contract.attribute_feature(name), pa.large_binary()) for name in attributes)])
 
 
 class Reject(NamedTuple):
@@ -59,6 +64,7 @@ class Rows:
         raw: the raw bytes of the row with that index.
         rejects: rows of this batch that are not among the columns, since they could not be taken apart.
         consent: bool [rows]; None: every row may be used.
+        attributes: large_string [rows] of each column of `data.attributes`, empty where there is no value.
     """
 
     columns: Mapping[str, pa.Array]
@@ -66,6 +72,7 @@ class Rows:
     raw: Callable[[int], bytes]
     rejects: tuple[Reject, ...] = ()
     consent: npt.NDArray[np.bool_] | None = None
+    attributes: Mapping[str, pa.Array] = dataclasses.field(default_factory=dict)
 
     def text(self, name: str) -> pa.Array:
         """A column as large_string [rows]; what is missing is an empty text."""
@@ -84,7 +91,7 @@ class Clicks:
     """What a batch of rows held.
 
     Attributes:
-        batch: clicks, a record batch of schema `CLICKS` in the file's order.
+        batch: clicks, a record batch of schema `clicks_schema` in the file's order.
         rejects: rows that are none, though they should be.
         dropped: number of rows that need not be clicks, by reason.
     """
@@ -132,8 +139,9 @@ def accept(
             pa.array(times_ms),
             _event_types(event_type, len(times_ms)),
             _consent(rows, row_of, len(times_ms)),
+            *_attributes(rows, row_of),
         ],
-        schema=CLICKS,
+        schema=clicks_schema(rows.attributes),
     )
     bad = np.flatnonzero(reason >= 0)
     if len(bad) == 0:
@@ -180,6 +188,12 @@ def _consent(rows: Rows, row_of: Integers | None, length: int) -> pa.Array:
     if rows.consent is None:
         return pa.array(np.ones(length, np.bool_))
     return pa.array(rows.consent if row_of is None else rows.consent[row_of])
+
+
+def _attributes(rows: Rows, row_of: Integers | None) -> list[pa.Array]:
+    """Each click has the attributes of its row."""
+    columns = [_binary(values) for values in rows.attributes.values()]
+    return columns if row_of is None else [values.take(pa.array(row_of)) for values in columns]
 
 
 def _lengths(values: pa.Array) -> Integers:

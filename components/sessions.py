@@ -26,7 +26,7 @@ class Sessions:
     """Sessions as indices into clicks, so that no item id is moved before the filters are done.
 
     Attributes:
-        clicks: table of schema `rows.CLICKS`, one chunk a column.
+        clicks: table of schema `rows.clicks_schema`, one chunk a column.
         ids: large_binary [sessions].
         events: int64 [events], row in `clicks` of each event, session after session.
         lengths: int64 [sessions], events of each session.
@@ -79,7 +79,7 @@ class UserSessions:
 
 
 def group(batches: Sequence[pa.RecordBatch], users: UserSessions | None = None) -> Sessions:
-    """Sessions out of at least one batch of clicks (schema `rows.CLICKS`) in the log's order.
+    """Sessions out of at least one batch of clicks (schema `rows.clicks_schema`) in the log's order.
 
     Sessions are ordered by the time of their first event, then by id, whatever the order of the clicks was.
 

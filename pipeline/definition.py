@@ -70,7 +70,7 @@ def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     example_gen = _example_gen(plan)
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
-    schema_gen = tfx.components.ImportSchemaGen(schema_file=plan.schema_path)
+    schema_gen = _schema_gen(plan)
     schema = schema_gen.outputs["schema"]
     validator = nodes.StrictExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
     transform = _transform(plan, examples, schema)
@@ -128,6 +128,13 @@ def _example_gen(plan: Plan) -> Any:
     )
 
 
+def _schema_gen(plan: Plan) -> Any:
+    """The curated schema; with the attributes that the log carries, where some are configured."""
+    if not plan.config.data.attributes:
+        return tfx.components.ImportSchemaGen(schema_file=plan.schema_path)
+    return nodes.AttributesSchema(schema_file=plan.schema_path, attributes=plan.config.data.attributes)
+
+
 def _custom_config(plan: Plan, *keys: str) -> dict[str, str]:
     """What a user function is given: the settings that it depends on, and the code's hash."""
     return {"config": config.to_json(config.keep(plan.config, *keys)), "code_sha256": plan.code_sha256}
@@ -141,7 +148,7 @@ def _transform(plan: Plan, examples: Any, schema: Any) -> Any:
         schema=schema,
         preprocessing_fn="nextclick.components.preprocessing.preprocessing_fn",
         splits_config=tfx.proto.SplitsConfig(analyze=analysed, transform=list(contract.SPLITS)),
-        custom_config=_custom_config(plan, "features"),
+        custom_config=_custom_config(plan, "data.attributes", "features"),
         disable_statistics=True,
     )
 
@@ -156,7 +163,9 @@ def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
         base_model=served.outputs["model"] if plan.config.training.warm_start else None,
         train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
-        custom_config=_custom_config(plan, "seed", "data.refit", "features", "model", "training", "serving"),
+        custom_config=_custom_config(
+            plan, "seed", "data.attributes", "data.refit", "features", "model", "training", "serving"
+        ),
     )
 
 
@@ -165,7 +174,7 @@ def _baselines(plan: Plan, examples: Any, transform: Any) -> Any:
     return nodes.BaselineRanks(
         examples=examples,
         transform_graph=transform.outputs["transform_graph"],
-        config_json=config.to_json(config.keep(plan.config, "seed", "data.refit", "features")),
+        config_json=config.to_json(config.keep(plan.config, "seed", "data.attributes", "data.refit", "features")),
         code_sha256=plan.code_sha256,
     )
 
