@@ -18,7 +18,7 @@ SESSIONS = 40  # enough for intervals
 
 def config(**settings):
     """A configuration; models that answer what the examples hold have no serving signatures to be asked."""
-    settings = {"check_serving": False, **settings}
+    settings = {"check_serving": False, "baselines": ("popular", "last_viewed"), **settings}
     return replace(Config(), {f"gate.{name}": value for name, value in settings.items()})
 
 
