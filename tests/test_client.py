@@ -4,6 +4,7 @@ give a caller a stack trace in place of a sentence.
 
 import asyncio
 import dataclasses
+import itertools
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from nextclick.pipeline.errors import ConfigError, DataError, ServingError
+from nextclick.serving import channel
 from nextclick.serving.async_client import AsyncClient
 from nextclick.serving.client import Answer, Client, Tls
 
@@ -181,6 +183,12 @@ def test_unavailable_is_tried_again(ask):
         (answer,) = ask(server.address, [["a"]], timeout_seconds=20)
     assert answer.items == ("x", "y", "z")
     assert len(server.received[PREDICT]) == 3
+
+
+def test_pauses_double_up_to_a_second_less_a_random_part():
+    found = list(itertools.islice(channel.pauses(), 8))
+    for pause, longest in zip(found, (0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1), strict=True):
+        assert longest / 2 <= pause <= longest
 
 
 @BOTH

@@ -127,6 +127,17 @@ def test_a_file_changed_by_hand_is_read_again(root, address):
     assert found == 2
 
 
+def test_the_file_is_replaced_and_never_written_into(root, tmp_path):
+    config = model_config.of_root(root)
+    labels.write(config, tmp_path / "models.config")
+    (tmp_path / "as a reader holds it").hardlink_to(tmp_path / "models.config")
+    before = (tmp_path / "models.config").read_bytes()
+    labels.write(labels.labelled(config, "other", {"stable": 1}), tmp_path / "models.config")
+    assert (tmp_path / "as a reader holds it").read_bytes() == before
+    assert (tmp_path / "models.config").read_bytes() != before
+    assert len(list(tmp_path.iterdir())) == 2, "nothing is left beside it"
+
+
 def labelled_version(address, model, label):
     """The version of a label, or None while there is no such label."""
     with Client(address, model, label=label, timeout_seconds=20) as client:

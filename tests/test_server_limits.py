@@ -1,5 +1,6 @@
 """Without this, one caller could take the server down for all, or talk to it in clear where TLS is asked for."""
 
+import asyncio
 import concurrent.futures
 import subprocess
 
@@ -106,7 +107,7 @@ def test_a_deadline_that_has_passed_ends_the_call_and_the_server_lives_on(channe
     assert stub.Predict(request, timeout=60).outputs["item_ids"].string_val[0] == b"b"
 
 
-def test_calls_beyond_the_limit_and_after_the_end_are_refused():
+def test_calls_beyond_the_limit_are_refused():
     admission = Admission(2)
     with admission.admitted(), admission.admitted():
         with pytest.raises(RequestFailure) as caught, admission.admitted():
@@ -116,3 +117,20 @@ def test_calls_beyond_the_limit_and_after_the_end_are_refused():
     with admission.admitted():
         pass
     assert admission.under_way == 0
+
+
+def test_a_stopping_server_waits_for_calls_under_way_and_lets_none_in():
+    async def main():
+        admission = Admission(2)
+        first = admission.admitted()
+        first.__enter__()
+        closing = asyncio.ensure_future(admission.close(60))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestFailure) as caught, admission.admitted():
+            pass
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert not closing.done()
+        first.__exit__(None, None, None)
+        await closing
+
+    asyncio.run(main())
