@@ -62,6 +62,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     for phase, figures in found.items():
         if FLOOR in found and phase != FLOOR:
             figures[f"times_as_long_as_{FLOOR}"] = figures["seconds"] / found[FLOOR]["seconds"]
+            figures[f"times_the_cpu_of_{FLOOR}"] = figures["cpu_seconds"] / found[FLOOR]["cpu_seconds"]
     return {**described, **found}
 
 
@@ -72,4 +73,8 @@ def _run(phase: str, log: Path, config: Config, clicks: int) -> dict[str, Any]:
     load = os.getloadavg()[0]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     figures = json.loads(output.splitlines()[-1])
-    return {"clicks_per_second": clicks / figures["seconds"], **figures, "load_average_before": load}
+    speeds = {
+        "clicks_per_second": clicks / figures["seconds"],
+        "clicks_per_cpu_second": clicks / figures["cpu_seconds"],
+    }
+    return {**speeds, **figures, "load_average_before": load}
