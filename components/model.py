@@ -8,6 +8,7 @@ and unknown items have no column there, hence are never recommended.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +17,9 @@ import tf_keras
 from nextclick.components import contract
 from nextclick.components.gru import GatedRecurrent
 from nextclick.pipeline.config import Config, ModelConfig
+
+# See `ModelConfig.temperature`; docs/experiments.md has the measurements.
+_AUTO_TEMPERATURE = 4.5
 
 # Added to squared norms, so that a zero vector stays one.
 _SMALLEST_SQUARE = 1e-12
@@ -39,6 +43,8 @@ class Recommender(tf_keras.Model):
         self.items, self.oov_buckets, self.network, self.use_gpu = items, oov_buckets, dict(network), use_gpu
         self.settings = ModelConfig(**network)
         self.first_item = contract.FIRST_OOV_INDEX + oov_buckets
+        # The greatest probability that cosines from -1 to 1 can give one item among so many is to stay about the same.
+        self.temperature = self.settings.temperature or math.log(items) + _AUTO_TEMPERATURE
         self.recurrent = [
             GatedRecurrent(self.settings.hidden_units, use_gpu=use_gpu, name=f"recurrent_{number}")
             for number in range(self.settings.layers)
@@ -85,7 +91,7 @@ class Recommender(tf_keras.Model):
         if self.projection is not None:
             states = self.projection(states)
         if self.settings.normalize:
-            states = _unit_length(states) * self.settings.temperature
+            states = _unit_length(states) * self.temperature
         return tf.transpose(states, [1, 0, 2])
 
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:

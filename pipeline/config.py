@@ -114,7 +114,9 @@ class ModelConfig:
     dropout: float = setting(0.35, "share of embedding and output values dropped in training", minimum=0, maximum=0.95)
     tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
     normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
-    temperature: float = setting(12.0, "scores are cosine times this, where normalize is on", minimum=0.01)
+    temperature: float = setting(
+        0.0, "scores are cosine times this, where normalize is on; 0: log(items) + 4.5", minimum=0
+    )
     output_bias: bool = setting(False, "each item's score has a trained constant of its own")
 
 
@@ -186,6 +188,9 @@ class GateConfig:
     max_unknown_targets: float = setting(0.5, "share of test clicks on unknown items, at most", minimum=0, maximum=1)
     max_drift: float = setting(
         0.3, "divergence (Jensen-Shannon) of the test sessions from the training sessions", minimum=0, maximum=1
+    )
+    max_share_change: float = setting(
+        0.3, "change (L-infinity) of an event type's or a frequent item's share of the clicks", minimum=0, maximum=1
     )
     check_serving: bool = setting(True, "ask the serving signatures about test sessions, and time them")
     max_p99_ms: float = setting(500.0, "99th percentile of one request of one session, in process", minimum=0)

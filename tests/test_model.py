@@ -76,6 +76,11 @@ def test_normalised_scores_are_cosines_times_temperature():
     assert np.linalg.norm(vectors, axis=2) == pytest.approx(7.0 * np.ones([1, 3]), abs=1e-4)
 
 
+def test_the_temperature_follows_the_size_of_the_catalogue_where_none_is_set():
+    vectors = model_of()(tf.constant([[5, 9, 30]])).numpy()
+    assert np.linalg.norm(vectors, axis=2) == pytest.approx((np.log(50) + 4.5) * np.ones([1, 3]), abs=1e-4)
+
+
 def test_scores_are_neither_bounded_nor_tied():
     model = model_of(normalize=False)
     model.embedding.assign(model.embedding * 50)
