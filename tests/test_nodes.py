@@ -188,7 +188,7 @@ def test_anomaly_stops_the_run_and_names_feature_and_split(tmp_path):
     assert "\n" not in message
 
 
-CONFIG = replace(Config(), {"features.lookback": 50})
+CONFIG = replace(Config(), {"features.lookback": 50, "data.refit": False})
 TRAINING = [["a", "b"], ["a", "b", "c"], ["a", "d"], ["a", "c"]]  # clicks: a 4, b 2, c 2, d 1
 
 
