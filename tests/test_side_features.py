@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.output_wrapper import TFTransformOutput
 from tensorflow_transform.tf_metadata import dataset_metadata
+from tfx.types import standard_artifacts
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from nextclick.components import contract, local_time, preprocessing, raw_schema, side_features
+from nextclick.components import contract, executors, local_time, preprocessing, raw_schema, side_features
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import SIDE_FEATURES, Config
 from nextclick.pipeline.definition import bundled_schema_path
@@ -353,6 +354,19 @@ def test_attributes_go_from_the_log_through_the_schema_into_the_transformed_exam
     found = _transform(config, rows, tmp_path)
     # Of two that are equally frequent, the greater bytes (FR) come first.
     assert found.rows["side_attribute_country"] == [[3, 1, 2]] * 6
+
+
+def test_schema_component_asks_for_the_attributes_but_not_of_requests(tmp_path: Path) -> None:
+    artifact = standard_artifacts.Schema()
+    artifact.uri = str(tmp_path)
+    properties = {"schema_file": bundled_schema_path(), "attributes": '["country", "price"]'}
+    executors.AttributesSchemaExecutor().Do({}, {"schema": [artifact]}, properties)
+    written = text_format.Parse((tmp_path / "schema.pbtxt").read_text(), schema_pb2.Schema())
+    curated = text_format.Parse(Path(bundled_schema_path()).read_text(), schema_pb2.Schema())
+    assert list(written.feature)[: len(curated.feature)] == list(curated.feature)
+    added = list(written.feature)[len(curated.feature) :]
+    assert [feature.name for feature in added] == ["attribute_country", "attribute_price"]
+    assert all("SERVING" in feature.not_in_environment for feature in added)
 
 
 def test_a_column_that_the_log_has_not_is_named(tmp_path: Path) -> None:
