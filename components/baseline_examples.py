@@ -39,6 +39,7 @@ class Training:
     clicks: npt.NDArray[np.int64]
     thirds: Codes
     event_types: tuple[bytes, ...]
+    event_type_counts: Mapping[bytes, int]
     rankers: Mapping[str, Ranker]
 
 
@@ -65,13 +66,14 @@ def write(
     training = learn(encoder, training_files)
     before, after = DataCounts(training.thirds), DataCounts(training.thirds)
     before.add(training.sessions)
+    before.event_types.update(training.event_type_counts)
     periods = Periods.of([batch.start_times_ms for batch in encoder.batches(test_files)])
     tf.io.gfile.makedirs(split_folder)
     for path in test_files:
         target = posixpath.join(split_folder, posixpath.basename(path))
         with tf.io.TFRecordWriter(target, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
             for batch in encoder.batches([path]):
-                after.add(batch.sessions)
+                after.add(batch.sessions, batch.event_types.tolist())
                 for record in _records(batch, encoder, training, periods, config.features.lookback):
                     writer.write(record)
     evaluation_facts.write(_facts(encoder, training, before, after), facts_path)
@@ -91,6 +93,7 @@ def learn(encoder: SessionEncoder, files: Sequence[str]) -> Training:
         clicks=clicks,
         thirds=prediction_slices.popularity_thirds(clicks),
         event_types=tuple(frequent),
+        event_type_counts=types,
         rankers={name: Ranker(fit(sessions, encoder.items), clicks) for name, fit in baselines.REGISTRY.items()},
     )
 

@@ -15,13 +15,6 @@ from nextclick.pipeline.config import Config
 # Values of one slice: (model name, whether a difference, metric) → value.
 Values = dict[tuple[str, bool, str], float]
 
-_DATA = (
-    data_drift.UNKNOWN_INPUTS,
-    data_drift.UNKNOWN_TARGETS,
-    data_drift.LENGTH_DRIFT,
-    data_drift.POPULARITY_DRIFT,
-)
-
 
 class Blessing(Protocol):
     """What Evaluator noted of its decision."""
@@ -71,8 +64,13 @@ def _checks(
 
 def _drift(found: verdict.Verdict, overall: Values, candidate: str, config: Config) -> list[dict[str, Any]]:
     """The tables with the figure that each lies behind, and its limit."""
+    limits = {check.metric: check.maximum for check in gate.checks(config)}
     return [
-        {**table, "distance": overall.get((candidate, False, str(table["figure"]))), "limit": config.gate.max_drift}
+        {
+            **table,
+            "distance": overall.get((candidate, False, str(table["figure"]))),
+            "limit": limits.get(str(table["figure"])),
+        }
         for table in found.drift
     ]
 
@@ -108,7 +106,7 @@ def _evaluation(slices: Mapping[str, Values], candidate: str) -> dict[str, Any]:
         "served": _named(served, metrics.RANK_METRICS, "") or None,
         "baselines": {name: _named(own, metrics.RANK_METRICS, f"{name}/") for name in REGISTRY},
         "intervals": _intervals(own),
-        "data": {name: own[name] for name in _DATA if name in own},
+        "data": {name: own[name] for name in data_drift.FIGURES if name in own},
         "items": {side: _items(own, side) for side in ("over", "under")},
         "slices": [*_prediction_slices(own), *_session_slices(slices, candidate)],
     }

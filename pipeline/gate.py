@@ -118,6 +118,8 @@ def _lists_and_data(gate: GateConfig) -> tuple[Check, ...]:
         Check("share of test clicks on unknown items", data_drift.UNKNOWN_TARGETS, maximum=gate.max_unknown_targets),
         Check("drift of the sessions' lengths", data_drift.LENGTH_DRIFT, maximum=gate.max_drift),
         Check("drift of the clicks' popularity", data_drift.POPULARITY_DRIFT, maximum=gate.max_drift),
+        Check("change of an event type's share", data_drift.EVENT_TYPE_DRIFT, maximum=gate.max_share_change),
+        Check("change of a frequent item's share", data_drift.ITEM_DRIFT, maximum=gate.max_share_change),
     )
 
 

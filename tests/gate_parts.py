@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -100,8 +101,8 @@ def transform_graph(folder: Path, sessions: list[list[str]], config: Config) -> 
     return found
 
 
-def write_facts(path: Path, items: int = 30) -> Path:
-    """The facts of a catalogue of items clicked once each, whose data does not drift."""
+def write_facts(path: Path, items: int = 30, drift: Mapping[str, float] | None = None) -> Path:
+    """The facts of a catalogue of items clicked once each, whose data does not drift but as said."""
     facts = evaluation_facts.Facts(
         catalogue=metrics.Catalogue(first_index=2, clicks=np.ones(items, np.int64)),
         event_types=(contract.DEFAULT_EVENT_TYPE,),
@@ -110,6 +111,9 @@ def write_facts(path: Path, items: int = 30) -> Path:
             data_drift.UNKNOWN_TARGETS: 0.0,
             data_drift.LENGTH_DRIFT: 0.0,
             data_drift.POPULARITY_DRIFT: 0.0,
+            data_drift.EVENT_TYPE_DRIFT: 0.0,
+            data_drift.ITEM_DRIFT: 0.0,
+            **{f"drift/{name}": value for name, value in (drift or {}).items()},
         },
         item_ids=tuple(f"item {item}" for item in range(items)),
     )
@@ -197,12 +201,14 @@ def _lists(artifacts: dict) -> dict:
     return {name: [value] for name, value in artifacts.items()}
 
 
-def decide(folder: Path, config: Config, sessions: list[bytes], served: bool = False) -> set[str]:
+def decide(
+    folder: Path, config: Config, sessions: list[bytes], served: bool = False, drift: Mapping[str, float] | None = None
+) -> set[str]:
     """The gate's decision as TFMA makes it, without Beam and models: names of the checks that failed.
 
     Slices of sessions are left to the tests that run all of TFMA.
     """
-    eval_config = tfma_metrics.with_facts(gate.eval_config(config), str(write_facts(folder / "facts")))
+    eval_config = tfma_metrics.with_facts(gate.eval_config(config), str(write_facts(folder / "facts", drift=drift)))
     eval_config = tfma.utils.update_eval_config_with_defaults(eval_config, has_baseline=served, rubber_stamp=True)
     (spec,) = eval_config.metrics_specs
     settings = json.loads(spec.metrics[0].config)

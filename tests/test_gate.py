@@ -69,7 +69,7 @@ def test_first_good_model_is_blessed_and_every_check_is_shown(tmp_path, model):
     result = judge(tmp_path, model, [*GOOD, long])
     assert result["gate"]["blessed"] is True
     assert result["gate"]["overridden"] is False
-    assert len(result["gate"]["checks"]) == len(gate.checks(config())) == 16
+    assert len(result["gate"]["checks"]) == len(gate.checks(config())) == 18
     assert failed(result) == set()
     lift = check(result, MRR_LIFT)
     expected = (40 * (1 + 1 / 2) + 11) / 131 - (40 * (1 / 3 + 1 / 4) + 11 / 2) / 131
@@ -216,6 +216,21 @@ def test_small_kind_of_prediction_is_no_reason(tmp_path):
     sessions = alike([1, 2, 3], 120, popular=[30] * 3, served=[1, 2, 30])
     sessions.append(parts.ranked("lost", [30] * 11, popular=[30] * 11, served=[1] * 11))  # the positions from 4 on
     assert parts.decide(tmp_path, config(), sessions, served=True) == set()
+
+
+@pytest.mark.parametrize(
+    ("drift", "expected"),
+    [
+        ({"session_length": 0.31}, {"drift of the sessions' lengths"}),
+        ({"popularity": 0.31}, {"drift of the clicks' popularity"}),
+        ({"event_type": 0.31}, {"change of an event type's share"}),
+        ({"items": 0.31}, {"change of a frequent item's share"}),
+        ({"session_length": 0.3, "popularity": 0.3, "event_type": 0.3, "items": 0.3}, set()),
+    ],
+    ids=["lengths", "popularity", "event types", "items", "all at their limits"],
+)
+def test_drift_above_its_limit_is_refused_by_its_own_line(tmp_path, drift, expected):
+    assert parts.decide(tmp_path, config(), GOOD, drift=drift) == expected
 
 
 def test_unknown_baseline_in_the_configuration_is_refused():

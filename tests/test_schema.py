@@ -50,9 +50,7 @@ def _read(folder: Path) -> list[tf.train.Example]:
 
 def _anomalies(examples: list[tf.train.Example], schema: schema_pb2.Schema) -> dict[str, str]:
     """What TFDV finds; without Beam, which would take seconds."""
-    batch = ExamplesToRecordBatchDecoder().DecodeBatch([example.SerializeToString() for example in examples])
-    statistics = stats_impl.generate_statistics_in_memory(batch, tfdv.StatsOptions())
-    found = tfdv.validate_statistics(statistics, schema)
+    found = tfdv.validate_statistics(_statistics(examples), schema)
     return {name: info.description for name, info in found.anomaly_info.items()}
 
 
@@ -74,6 +72,43 @@ def test_requests_need_the_items_alone(schema: schema_pb2.Schema) -> None:
 def test_every_split_follows_the_schema(splits: dict[str, list[tf.train.Example]], schema: schema_pb2.Schema) -> None:
     assert {split: len(examples) for split, examples in splits.items()} == {"train": 10, "validation": 5, "test": 5}
     assert _anomalies([example for examples in splits.values() for example in examples], schema) == {}
+
+
+def _statistics(examples: list[tf.train.Example]) -> Any:
+    batch = ExamplesToRecordBatchDecoder().DecodeBatch([example.SerializeToString() for example in examples])
+    return stats_impl.generate_statistics_in_memory(batch, tfdv.StatsOptions())
+
+
+def _drift(earlier: list[tf.train.Example], later: list[tf.train.Example], schema: schema_pb2.Schema) -> set[str]:
+    """Features with an anomaly that the comparison with earlier examples finds."""
+    found = tfdv.validate_statistics(_statistics(later), schema, previous_statistics=_statistics(earlier))
+    return set(found.anomaly_info)
+
+
+def test_other_lengths_are_drift(splits: dict[str, list[tf.train.Example]], schema: schema_pb2.Schema) -> None:
+    long = [example for example in splits["test"] if len(example.features.feature["item_ids"].bytes_list.value) > 10]
+    assert _drift(splits["train"], splits["test"], schema) == set()
+    assert _drift(splits["train"], long, schema) == {"session_length"}
+
+
+def test_other_event_types_are_drift(splits: dict[str, list[tf.train.Example]], schema: schema_pb2.Schema) -> None:
+    changed = [tf.train.Example.FromString(example.SerializeToString()) for example in splits["test"]]
+    for example in changed:
+        types = example.features.feature["event_types"].bytes_list.value
+        types[:] = [b"cart"] * len(types)
+    assert _drift(splits["train"], changed, schema) == {"event_types"}
+
+
+def test_a_request_follows_the_schema_of_serving(
+    splits: dict[str, list[tf.train.Example]], schema: schema_pb2.Schema
+) -> None:
+    request = tf.train.Example.FromString(splits["test"][0].SerializeToString())
+    for name in ("session_id", "event_times_ms", "event_types", "session_length"):
+        del request.features.feature[name]
+    statistics = _statistics([request])
+    assert not tfdv.validate_statistics(statistics, schema, environment="SERVING").anomaly_info
+    missing = tfdv.validate_statistics(statistics, schema, environment="TRAINING").anomaly_info
+    assert set(missing) == {"session_id", "event_times_ms", "event_types", "session_length"}
 
 
 def _without(feature: str) -> Callable[[Any], None]:
