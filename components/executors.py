@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator import constants as evaluator_constants
 from tfx.components.evaluator import executor as evaluator_executor
@@ -135,7 +135,7 @@ class GateEvaluatorExecutor(evaluator_executor.Executor):
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Raises ServingError where the served model cannot be evaluated as this version of nextclick does it."""
-        eval_config = json_format.Parse(exec_properties["eval_config"], tfma.EvalConfig())
+        eval_config = json_format.Parse(exec_properties["eval_config"], config_pb2.EvalConfig())
         inputs = {**input_dict}
         if not _compares(eval_config, inputs):
             inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
@@ -175,7 +175,7 @@ def _ask(found: verdict.Verdict, inputs: Artifacts, examples: types.Artifact) ->
     return dataclasses.replace(found, figures=checked.figures, examples=shown)
 
 
-def _compares(eval_config: tfma.EvalConfig, inputs: Mapping[str, list[types.Artifact]]) -> bool:
+def _compares(eval_config: config_pb2.EvalConfig, inputs: Mapping[str, list[types.Artifact]]) -> bool:
     """Whether there is a served model to compare with."""
     found = inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
     if not found or not any(spec.is_baseline for spec in eval_config.model_specs):

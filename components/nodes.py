@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.example_validator import component as validator_component
 from tfx.dsl.components.base import base_beam_component, base_component, executor_spec
@@ -125,7 +125,7 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
         model: Any,
         baseline_model: Any,
         examples: Any,
-        eval_config: tfma.EvalConfig,
+        eval_config: config_pb2.EvalConfig,
         example_splits: Sequence[str] = (contract.TEST,),
         enabled: bool = True,
         serving_limits: Mapping[str, float] | None = None,

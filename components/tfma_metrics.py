@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import config_pb2
 
 from nextclick.components import bootstrap, contract, evaluation_facts, figures, prediction_slices
 from nextclick.components.evaluation_facts import Facts
@@ -59,7 +60,7 @@ class RankingMetrics(metric_types.Metric):
 def _computations(
     name: str,
     settings: Mapping[str, Any],
-    eval_config: tfma.EvalConfig | None = None,
+    eval_config: config_pb2.EvalConfig | None = None,
     model_names: Sequence[str] = ("",),
 ) -> list[metric_types.MetricComputation]:
     baselines = {spec.name for spec in eval_config.model_specs if spec.is_baseline} if eval_config else set()
@@ -80,9 +81,9 @@ def _key(name: str, model: str) -> metric_types.MetricKey:
     return metric_types.MetricKey(name, model_name=model, example_weighted=None)
 
 
-def with_facts(eval_config: tfma.EvalConfig, path: str) -> tfma.EvalConfig:
+def with_facts(eval_config: config_pb2.EvalConfig, path: str) -> config_pb2.EvalConfig:
     """A copy of an EvalConfig whose RankingMetrics read the facts from a file."""
-    changed = tfma.EvalConfig()
+    changed = config_pb2.EvalConfig()
     changed.CopyFrom(eval_config)
     for spec in changed.metrics_specs:
         for metric in spec.metrics:

@@ -103,7 +103,7 @@ def write_summary(folder: str, fitted: Fitted, seconds: float) -> None:
 
 
 def write_logs(folder: str, fitted: Fitted) -> None:
-    """Writes the history for TensorBoard, a step an epoch (`tf.summary.scalar` wants TensorBoard installed to do it)."""
+    """Writes the history for TensorBoard, a step an epoch; `tf.summary.scalar` would want TensorBoard installed."""
     metadata = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
     with tf.summary.create_file_writer(folder).as_default():
         for line in fitted.history:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from nextclick.components import contract, data_drift, figures, tfma_metrics
 from nextclick.components.baselines import REGISTRY
@@ -136,20 +136,20 @@ def serving_limits(config: Config) -> dict[str, float]:
     return {check.metric: check.maximum or 0.0 for check in _serving(config.gate)} if config.gate.check_serving else {}
 
 
-def eval_config(config: Config) -> tfma.EvalConfig:
+def eval_config(config: Config) -> config_pb2.EvalConfig:
     """TFMA's configuration: models, metrics, slices and the gate's thresholds."""
     settings = {"baselines": list(REGISTRY), "rivals": list(config.gate.baselines), "seed": config.seed}
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         model_specs=_model_specs(config),
         slicing_specs=[
-            tfma.SlicingSpec(),
-            tfma.SlicingSpec(feature_keys=[contract.SESSION_LENGTH]),
-            tfma.SlicingSpec(feature_keys=[contract.TEST_PERIOD]),
+            config_pb2.SlicingSpec(),
+            config_pb2.SlicingSpec(feature_keys=[contract.SESSION_LENGTH]),
+            config_pb2.SlicingSpec(feature_keys=[contract.TEST_PERIOD]),
         ],
         metrics_specs=[
-            tfma.MetricsSpec(
+            config_pb2.MetricsSpec(
                 metrics=[
-                    tfma.MetricConfig(
+                    config_pb2.MetricConfig(
                         class_name=tfma_metrics.RankingMetrics.__name__,
                         module=tfma_metrics.__name__,
                         config=json.dumps(settings),
@@ -158,31 +158,31 @@ def eval_config(config: Config) -> tfma.EvalConfig:
                 per_slice_thresholds=_thresholds(checks(config)),
             )
         ],
-        options=tfma.Options(include_default_metrics={"value": False}),
+        options=config_pb2.Options(include_default_metrics={"value": False}),
     )
 
 
-def _model_specs(config: Config) -> list[tfma.ModelSpec]:
-    specs = [tfma.ModelSpec(name=CANDIDATE, signature_name=contract.SIGNATURE_EVALUATE)]
+def _model_specs(config: Config) -> list[config_pb2.ModelSpec]:
+    specs = [config_pb2.ModelSpec(name=CANDIDATE, signature_name=contract.SIGNATURE_EVALUATE)]
     if config.gate.compare_served:
-        specs.append(tfma.ModelSpec(name=SERVED, signature_name=contract.SIGNATURE_EVALUATE, is_baseline=True))
+        specs.append(config_pb2.ModelSpec(name=SERVED, signature_name=contract.SIGNATURE_EVALUATE, is_baseline=True))
     return specs
 
 
-def _thresholds(table: tuple[Check, ...]) -> dict[str, tfma.PerSliceMetricThresholds]:
+def _thresholds(table: tuple[Check, ...]) -> dict[str, config_pb2.PerSliceMetricThresholds]:
     """By metric. A threshold without slices would bind every slice: a spec without a key is the whole split."""
-    found: dict[str, tfma.PerSliceMetricThresholds] = {}
+    found: dict[str, config_pb2.PerSliceMetricThresholds] = {}
     for check in (check for check in table if check.by_tfma):
-        spec = tfma.SlicingSpec(feature_keys=[check.each] if check.each else [])
-        bound = tfma.PerSliceMetricThreshold(slicing_specs=[spec], threshold=_threshold(check))
-        found.setdefault(check.bounded_metric, tfma.PerSliceMetricThresholds()).thresholds.append(bound)
+        spec = config_pb2.SlicingSpec(feature_keys=[check.each] if check.each else [])
+        bound = config_pb2.PerSliceMetricThreshold(slicing_specs=[spec], threshold=_threshold(check))
+        found.setdefault(check.bounded_metric, config_pb2.PerSliceMetricThresholds()).thresholds.append(bound)
     return found
 
 
-def _threshold(check: Check) -> tfma.MetricThreshold:
-    threshold = tfma.MetricThreshold()
+def _threshold(check: Check) -> config_pb2.MetricThreshold:
+    threshold = config_pb2.MetricThreshold()
     if check.against_served:
-        threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
+        threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
         threshold.change_threshold.absolute.value = check.minimum
     elif check.minimum is not None:
         threshold.value_threshold.lower_bound.value = check.minimum

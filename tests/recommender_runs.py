@@ -26,6 +26,7 @@ LOOKBACK = 6
 CONFIG = configuration.replace(
     Config(),
     {
+        "data.refit": False,
         "features.lookback": LOOKBACK,
         "features.window_length": 4,
         "model.embedding_size": 16,
