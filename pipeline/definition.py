@@ -102,7 +102,7 @@ def create_examples_pipeline(plan: Plan, *, transformed: bool) -> tfx.dsl.Pipeli
     example_gen = _example_gen(plan)
     if not transformed:
         return _pipeline(plan, [example_gen])
-    schema_gen = tfx.components.ImportSchemaGen(schema_file=plan.schema_path)
+    schema_gen = _schema_gen(plan)
     transform = _transform(plan, example_gen.outputs["examples"], schema_gen.outputs["schema"])
     return _pipeline(plan, [example_gen, schema_gen, transform])
 
