@@ -3,8 +3,9 @@
     NextclickError            1  anything of ours that has no better name
     ├── ConfigError           2  a setting, an option or a preset is wrong
     ├── DataError             2  the input is wrong: names file, row, column where there is one
-    ├── ServingError          1  a server or a model could not be reached, loaded or asked
-    └── NotBlessedError       3  the run finished and the gate refused the model
+    └── ServingError          1  a server or a model could not be reached, loaded or asked
+
+A model that the gate refuses is a result, not an error: `nextclick run` then returns 3.
 
 Each message is one sentence: what is wrong, where, what was expected, what to do.
 `pipeline/cli.py` alone turns them into a line on stderr and an exit code.
@@ -36,12 +37,6 @@ class DataError(NextclickError):
 
 class ServingError(NextclickError):
     """A model or a server that cannot be loaded, reached or asked."""
-
-
-class NotBlessedError(NextclickError):
-    """The gate refused the model; nothing was pushed."""
-
-    exit_code = 3
 
 
 def find_data_error(error: BaseException) -> DataError | None:

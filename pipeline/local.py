@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import fcntl
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -85,9 +86,10 @@ def run(effective: Config, folder: Path) -> dict[str, Any]:
             },
         )
         report.write_report(root.report(run_id), metrics)
+        written: dict[str, Any] = json.loads((root.report(run_id) / report.METRICS).read_text(encoding="utf-8"))
         _point_latest_at(root.report(run_id))
         progress.say(f"  {'all':<24} {metrics['run']['seconds']:6.1f} s")
-    return metrics
+    return written
 
 
 def infer_schema(effective: Config, folder: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nextclick.pipeline import cli, overrides
-from nextclick.pipeline.errors import ConfigError, DataError, NextclickError, NotBlessedError, ServingError
+from nextclick.pipeline.errors import ConfigError, DataError, NextclickError, ServingError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,7 +44,6 @@ def test_help_does_not_import_tensorflow():
     [
         (ConfigError("x"), 2),
         (DataError("x"), 2),
-        (NotBlessedError("x"), 3),
         (ServingError("x"), 1),
         (NextclickError("x"), 1),
     ],
