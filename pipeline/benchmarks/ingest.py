@@ -15,7 +15,6 @@ from typing import Any
 
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline import overrides
-from nextclick.pipeline.benchmarks import click_log
 from nextclick.pipeline.config import Config
 from nextclick.pipeline.errors import ConfigError
 
@@ -47,6 +46,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if "transform" in args.phases and "examples" not in args.phases:
         raise ConfigError("the phase transform reads what examples writes: name both in --phases")
     config = overrides.load(None, args.assignments)
+    from nextclick.pipeline.benchmarks import click_log  # imports NumPy and Arrow
+
     with tempfile.TemporaryDirectory(prefix="nextclick-benchmark-") as scratch:
         log = Path(scratch) / "clicks.csv"
         started = time.perf_counter()
