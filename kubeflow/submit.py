@@ -54,7 +54,7 @@ class Submission:
 
 
 def request(submission: Submission) -> dict[str, Any]:
-    """The client calls that a submission makes, as a dictionary: {"client": {...}, "call": name, "arguments": {...}, ...}."""
+    """The client calls that a submission makes: {"client": {...}, "call": name, "arguments": {...}, ...}."""
     return _kubeflow_request(submission) if submission.target == "kubeflow" else _vertex_request(submission)
 
 
