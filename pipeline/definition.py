@@ -25,6 +25,7 @@ from nextclick.components import contract, nodes
 from nextclick.components.example_gen import SessionExampleGen
 from nextclick.pipeline import config, gate
 from nextclick.pipeline.config import Config
+from nextclick.pipeline.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,9 @@ def bundled_schema_path() -> str:
 
 
 def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
-    """The whole pipeline for a plan."""
+    """The whole pipeline for a plan. Raises ConfigError for a setting that no component follows yet."""
+    if plan.config.training.warm_start:
+        raise ConfigError("training.warm_start is not built yet: leave it false, and the model is trained from scratch")
     example_gen = _example_gen(plan)
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
@@ -76,7 +79,7 @@ def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     transform = _transform(plan, examples, schema)
     transform.add_upstream_node(validator)
     served = nodes.ServedModel(serving_base_path=plan.serving_base_path, served_state=plan.served_state)
-    trainer = _trainer(plan, transform, schema, served)
+    trainer = _trainer(plan, transform, schema)
     baselines = _baselines(plan, examples, transform)
     evaluator = _evaluator(plan, trainer, served, baselines)
     components = [example_gen, statistics_gen, schema_gen, validator, transform, served, trainer, baselines, evaluator]
@@ -153,14 +156,13 @@ def _transform(plan: Plan, examples: Any, schema: Any) -> Any:
     )
 
 
-def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
-    """Fits the recommender and exports it; starts from the served model's weights where asked to."""
+def _trainer(plan: Plan, transform: Any, schema: Any) -> Any:
+    """Fits the recommender and exports it."""
     return tfx.components.Trainer(
         run_fn="nextclick.components.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        base_model=served.outputs["model"] if plan.config.training.warm_start else None,
         train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
         custom_config=_custom_config(

@@ -167,7 +167,15 @@ def test_bad_log_is_one_sentence_and_exit_2(name, tmp_path, capsys):
     assert "Traceback" not in error
 
 
-@pytest.mark.parametrize("arguments", [["--set", "model.dropout=1.5"], ["--config", "quik"], ["--data", "nowhere.csv"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--set", "model.dropout=1.5"],
+        ["--set", "training.warm_start=true"],
+        ["--config", "quik"],
+        ["--data", "nowhere.csv"],
+    ],
+)
 def test_bad_option_exits_2_before_anything_runs(arguments, tmp_path, capsys):
     assert cli.main(["run", *arguments, "--root", str(tmp_path / "root")]) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("nextclick: ")
