@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from tensorflow_transform.output_wrapper import TFTransformOutput
 
 from nextclick.components import contract, dataset, fitting
 from nextclick.components.fitting import Fitted
+from nextclick.components.memory import peak_memory_bytes
 from nextclick.components.scorer import Scorer
 from nextclick.components.signatures import Signatures
 from nextclick.components.warmup import write_warmup
@@ -125,12 +125,6 @@ def set_threads(threads: int) -> None:
             file=sys.stderr,
             flush=True,
         )
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
 def _history_line(line: fitting.Epoch) -> Mapping[str, Any]:

@@ -1,11 +1,9 @@
-"""What every benchmark needs: the machine it ran on, percentiles, peak memory."""
+"""What every benchmark needs: the machine it ran on, and percentiles."""
 
 from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -24,12 +22,6 @@ def machine() -> dict[str, str | int]:
         "python": platform.python_version(),
         **versions,
     }
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far; Linux counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nextclick.components.memory import peak_memory_bytes
 from nextclick.pipeline import config as configuration
-from nextclick.pipeline import timing
 
 _BEST_OF = 3
 
@@ -30,7 +30,7 @@ def main() -> int:
     started = time.perf_counter()
     figures = PHASES[phase](log, Path(root), configuration.from_json(settings))
     figures["process_seconds"] = time.perf_counter() - started
-    figures["peak_memory_bytes"] = timing.peak_memory_bytes()
+    figures["peak_memory_bytes"] = peak_memory_bytes()
     json.dump(figures, sys.stdout)
     return 0
 
