@@ -16,28 +16,16 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from nextclick.pipeline.config import ServingConfig
 from nextclick.serving import channel, messages
-from nextclick.serving.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, Deadline, Tls
+from nextclick.serving.channel import Deadline
 from nextclick.serving.client import Asking
-from nextclick.serving.messages import DEFAULT_TOP_K, Answer, Target
+from nextclick.serving.messages import DEFAULT_TOP_K, Answer
 
 
 class AsyncClient(Asking):
     """Asks one model at one address; arguments and errors as for `client.Client`."""
 
-    def __init__(
-        self,
-        address: str = DEFAULT_ADDRESS,
-        model: str = ServingConfig.model_name,
-        *,
-        version: int | None = None,
-        label: str | None = None,
-        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-        tls: Tls | None = None,
-        pad_to: int | None = None,
-    ) -> None:
-        super().__init__(grpc.aio, address, Target(model, version, label), timeout_seconds, tls, pad_to)
+    _grpc = grpc.aio
 
     async def predict(
         self,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 
@@ -29,19 +29,24 @@ __all__ = ["Answer", "Client", "Tls"]
 class Asking:
     """What the blocking and the asyncio client share: whom they ask, and the way between sessions and messages."""
 
+    _grpc: ClassVar[Any]  # the module that opens channels: grpc or grpc.aio
+
     def __init__(
         self,
-        module: Any,
-        address: str,
-        target: Target,
-        timeout_seconds: float,
-        tls: Tls | None,
-        pad_to: int | None,
+        address: str = DEFAULT_ADDRESS,
+        model: str = ServingConfig.model_name,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        tls: Tls | None = None,
+        pad_to: int | None = None,
     ) -> None:
-        self._address, self._target, self._timeout_seconds = address, target, timeout_seconds
-        self._pad_to = pad_to
-        self._lookback: tuple[int | None, int] | None = None  # look-back, and the model version that told it
-        self._channel = channel.open_channel(module, address, tls)
+        self._address, self._target = address, Target(model, version, label)
+        self._timeout_seconds, self._pad_to = timeout_seconds, pad_to
+        # Look-back, and the model version that told it. Threads share a client: read it once, then look at the copy.
+        self._lookback: tuple[int | None, int] | None = None
+        self._channel = channel.open_channel(self._grpc, address, tls)
         self._predictions = protos.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = protos.model_service_pb2_grpc.ModelServiceStub(self._channel)
 
@@ -57,7 +62,8 @@ class Asking:
             found = messages.answers(response, sessions, k, exclude)
         except ServingError as error:
             raise ServingError(f"{self._address} gave a wrong answer for model {self._target.model}: {error}") from None
-        if self._lookback is not None and self._lookback[1] < found[0].model_version:
+        known = self._lookback
+        if known is not None and known[1] < found[0].model_version:
             self._lookback = None  # a newer version may look further back: ask it before the next request
         return found
 
@@ -82,18 +88,7 @@ class Client(Asking):
         ServingError: the server could not be reached in time, or refused.
     """
 
-    def __init__(
-        self,
-        address: str = DEFAULT_ADDRESS,
-        model: str = ServingConfig.model_name,
-        *,
-        version: int | None = None,
-        label: str | None = None,
-        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-        tls: Tls | None = None,
-        pad_to: int | None = None,
-    ) -> None:
-        super().__init__(grpc, address, Target(model, version, label), timeout_seconds, tls, pad_to)
+    _grpc = grpc
 
     def predict(
         self,
@@ -151,9 +146,10 @@ class Client(Asking):
     def _known_lookback(self, deadline: Deadline) -> int | None:
         if self._pad_to is not None:
             return self._pad_to
-        if self._lookback is None:
-            self._lookback = self._ask_lookback(deadline)
-        return self._lookback[0]
+        known = self._lookback
+        if known is None:
+            known = self._lookback = self._ask_lookback(deadline)
+        return known[0]
 
     def _ask_lookback(self, deadline: Deadline) -> tuple[int | None, int]:
         metadata = self._call(self._predictions.GetModelMetadata, messages.metadata_request(self._target), deadline)
