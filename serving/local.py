@@ -89,6 +89,7 @@ class LocalServer:
         self._healthy = health.aio.HealthServicer()
         predictor = Predictor(self._models, self._runner, metrics)
         self._grpc = self._grpc_server(predictor)
+        self._started = False
         rest = Rest(
             self._models,
             predictor,
@@ -100,6 +101,18 @@ class LocalServer:
 
     async def serve(self) -> None:
         """From loading the models to the last answer."""
+        try:
+            await self._serve()
+        finally:
+            # A gRPC server that never ran can spin for ever in its destructor: one that failed early is run, on no
+            # port or with no call taken, and stopped.
+            if not self._started:
+                await self._grpc.start()
+                await self._grpc.stop(None)
+            self._runner.close()
+            await self._models.close()
+
+    async def _serve(self) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -117,8 +130,6 @@ class LocalServer:
             log.info("stopping: calls under way have %g s", self._settings.grace_seconds)
             watching.cancel()
             await self._close()
-        self._runner.close()
-        await self._models.close()
 
     def _grpc_server(self, predictor: Predictor) -> grpc.aio.Server:
         server = grpc.aio.server(
@@ -155,6 +166,7 @@ class LocalServer:
         if settings.rest_port is not None:
             rest = f"{settings.host}:{await self._http.start(settings.host, settings.rest_port)}"
         await self._grpc.start()
+        self._started = True
         await self._report_health()
         facts = {"server": "local", "grpc": f"{settings.host}:{port}", "rest": rest, "models": self._models.names()}
         if settings.playground and rest:
