@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from nextclick.pipeline import config, presets
-from nextclick.pipeline.config import Config, Setting
+from nextclick.pipeline.config import Config
 from nextclick.pipeline.errors import ConfigError
+from nextclick.pipeline.setting import Setting
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 

@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("pipeline", "components", "schema", "serving", "kubeflow")
-LEAVES = ("nextclick.pipeline.config", "nextclick.pipeline.errors", "nextclick.components.contract")
+LEAVES = (
+    "nextclick.pipeline.config",
+    "nextclick.pipeline.setting",
+    "nextclick.pipeline.errors",
+    "nextclick.components.contract",
+)
 TFX_FILES = {
     "nextclick.components.example_gen",
     "nextclick.components.executors",
