@@ -60,6 +60,7 @@ SIGNATURE_ENCODE = "encode"
 #                                          NO_PREDICTION where there is none (padding),
 #                                          UNKNOWN_TARGET_RANK where the next item is not in the vocabulary
 #   top_ids  int32 [batch, positions, TOP_IDS]  recommended item indices, best first
+#   tied     bool [batch, positions]       whether another candidate has the next item's score
 # The name carries a version: a baseline model with another evaluation contract must not be loaded by mistake.
 SIGNATURE_EVALUATE = "evaluate_v1"
 INPUT_ITEM_IDS = "item_ids"
@@ -70,6 +71,7 @@ OUTPUT_ITEM_INDICES = "item_indices"
 OUTPUT_SCORES = "scores"
 OUTPUT_RANKS = "ranks"
 OUTPUT_TOP_IDS = "top_ids"
+OUTPUT_TIED = "tied"
 NO_PREDICTION = 0
 UNKNOWN_TARGET_RANK = 2**31 - 1
 TOP_IDS = 20

@@ -3,6 +3,7 @@
     recall@20, mrr@5/known, ...           the model's, see metrics.py
     predictions, predictions_known        how many there were; how many with a next item of the vocabulary
     sessions                              how many there were
+    tied_share                            share of the predictions whose next item has the score of another candidate
     popular/recall@20                     the same metric of a baseline on the same predictions
     best_baseline_lift/recall@20          the model's metric less the best rival's
     recall@20/low, recall@20/high         95 % interval of a figure (bootstrap.py), where it has one: of the model,
@@ -56,6 +57,8 @@ def model_figures(counts: Counts, layout: Layout, rivals: Sequence[str], facts: 
     """
     found: Figures = {"sessions": float(counts.sessions)}
     found["predictions"], found["predictions_known"] = counts.ranks[0].predictions, counts.ranks[0].known
+    if counts.tied_of:
+        found["tied_share"] = counts.tied / counts.tied_of
     for place, ranker in enumerate(layout.rankers):
         if ranker != SERVED:
             found.update(_ranker_figures(counts, layout, place))

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from nextclick.components import contract, features
-from nextclick.components.ranks import ranks
+from nextclick.components.ranks import ranks, tied
 from nextclick.components.scorer import Scorer
 
 # Rows that are encoded at a time; scores that are held at a time.
@@ -48,8 +48,8 @@ def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
     )
 
 
-def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any]:
-    """Rank of the next item after each prefix, and the items recommended there.
+def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any, Any]:
+    """Rank of the next item after each prefix, the items recommended there, and whether the next item is tied.
 
     Args:
       scorer: model and what is needed around it.
@@ -57,31 +57,33 @@ def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any]:
       top: number of recommendations.
 
     Returns:
-      int32 ragged [sessions, (positions)], UNKNOWN_TARGET_RANK where the next item is not in the vocabulary, and
+      int32 ragged [sessions, (positions)], UNKNOWN_TARGET_RANK where the next item is not in the vocabulary;
       int32 ragged [sessions, (positions), top], item indices, best first, filled up with padding where the
-      vocabulary has fewer than `top`.
+      vocabulary has fewer than `top`; and bool ragged [sessions, (positions)], whether another candidate has the
+      next item's score: false where it has none.
     """
     positions = prefix_positions(scorer, sessions)
     targets = sessions[:, 1:]
     labels = tf.cast(targets.flat_values, tf.int32) - scorer.first_item  # negative: not in the vocabulary
-    found, recommended = _in_chunks(
+    found, recommended, equal = _in_chunks(
         lambda vectors, known, labels: _chunk_ranks(scorer, vectors, known, labels, top),
         (positions.vectors, positions.known, labels),
         max(1, _CHUNK_SCORES // scorer.items),
-        (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, top], tf.int32)),
+        (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, top], tf.int32), tf.TensorSpec([None], tf.bool)),
     )
-    return targets.with_values(found), targets.with_values(recommended)
+    return targets.with_values(found), targets.with_values(recommended), targets.with_values(equal)
 
 
-def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, labels: Any, top: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, labels: Any, top: int) -> tuple[tf.Tensor, ...]:
     scores = scorer.scores(vectors)  # [chunk, items]
     found = ranks(tf.maximum(labels, 0), scores)
+    equal = tied(tf.maximum(labels, 0), scores) & known & (labels >= 0)
     # Without a known item the vocabulary's order, which is by popularity, is what is recommended.
     found = tf.where(known, found, labels + 1)
     found = tf.where(labels < 0, contract.UNKNOWN_TARGET_RANK, found)
     places, _ = scorer.recommend(scores, known, min(top, scorer.items))
     recommended = tf.cast(places, tf.int32) + scorer.first_item
-    return found, tf.pad(recommended, [[0, 0], [0, top - min(top, scorer.items)]])
+    return found, tf.pad(recommended, [[0, 0], [0, top - min(top, scorer.items)]]), equal
 
 
 def _head_positions(scorer: Scorer, heads: Any) -> Positions:

@@ -1,4 +1,4 @@
-"""The one rank function: where the target stands among all candidates, ties counted against us."""
+"""The one rank function: where the target stands among all candidates, ties counted against us; and who is tied."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def ranks(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     target = tf.gather(scores, labels, axis=1, batch_dims=1)  # [rows]
     # The target's own comparison is the 1.
     return tf.reduce_sum(tf.cast(scores >= target[:, None], tf.int32), axis=1)
+
+
+def tied(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """Whether another candidate has exactly the target's score: where this is common, ranks say little.
+
+    Args: as of `ranks`.
+
+    Returns: bool [rows].
+    """
+    target = tf.gather(scores, labels, axis=1, batch_dims=1)  # [rows]
+    return tf.reduce_sum(tf.cast(scores == target[:, None], tf.int32), axis=1) > 1  # the target equals itself

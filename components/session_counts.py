@@ -28,6 +28,7 @@ class SessionRanks:
         slices: codes int64 [n] by dimension (prediction_slices.py); absent dimensions have none.
         top_ids: integers [n, k], the model's recommended item indices; k may be 0.
         targets: integers [n], index of each next item; may be empty.
+        tied: predictions whose next item has the score of another candidate; None: the model does not say.
     """
 
     fingerprint: int
@@ -35,6 +36,7 @@ class SessionRanks:
     slices: Mapping[str, Codes]
     top_ids: npt.NDArray[Any]
     targets: npt.NDArray[Any]
+    tied: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Counts:
         resampled_predictions: int64 [replicates, slices].
         shown: int64 [any], how often each item index was recommended.
         targets: int64 [any], how often each item index was the next item.
+        tied: predictions whose next item has the score of another candidate.
+        tied_of: predictions of which that is known.
     """
 
     sessions: int
@@ -78,6 +82,8 @@ class Counts:
     resampled_predictions: Integers
     shown: Integers
     targets: Integers
+    tied: int
+    tied_of: int
 
     @classmethod
     def none(cls, layout: Layout) -> Counts:
@@ -92,6 +98,8 @@ class Counts:
             resampled_predictions=np.zeros((replicates, slices), np.int64),
             shown=metrics.count_items([]),
             targets=metrics.count_items([]),
+            tied=0,
+            tied_of=0,
         )
 
     @classmethod
@@ -113,6 +121,8 @@ class Counts:
             resampled_predictions=_weighted(weights, predictions),
             shown=metrics.count_items(np.concatenate([session.top_ids.ravel() for session in sessions])),
             targets=metrics.count_items(np.concatenate([session.targets for session in sessions])),
+            tied=sum(session.tied or 0 for session in sessions),
+            tied_of=sum(session.ranks.shape[1] for session in sessions if session.tied is not None),
         )
 
     def __add__(self, other: Counts) -> Counts:
@@ -125,6 +135,8 @@ class Counts:
             resampled_predictions=self.resampled_predictions + other.resampled_predictions,
             shown=_add_padded(self.shown, other.shown),
             targets=_add_padded(self.targets, other.targets),
+            tied=self.tied + other.tied,
+            tied_of=self.tied_of + other.tied_of,
         )
 
 

@@ -80,12 +80,13 @@ class Signatures(tf.Module):
         return {contract.OUTPUT_ITEM_INDICES: tf.cast(indices, tf.int64)}
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Ranks and recommendations at every position of raw sessions: `contract.SIGNATURE_EVALUATE`."""
+        """Ranks, recommendations and ties at every position of raw sessions: `contract.SIGNATURE_EVALUATE`."""
         sessions = self._encode_ids(_parse(examples))
-        ranks, top_ids = position_ranks(self.scorer, sessions, contract.TOP_IDS)
+        ranks, top_ids, tied = position_ranks(self.scorer, sessions, contract.TOP_IDS)
         return {
             contract.OUTPUT_RANKS: ranks.to_tensor(contract.NO_PREDICTION),
             contract.OUTPUT_TOP_IDS: top_ids.to_tensor(contract.PADDING_INDEX, shape=[None, None, contract.TOP_IDS]),
+            contract.OUTPUT_TIED: tied.to_tensor(False),
         }
 
     def _predict_ids(self, item_ids: Any) -> dict[str, tf.Tensor]:

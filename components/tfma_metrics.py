@@ -115,6 +115,7 @@ class SessionPreprocessor(metric_types.Preprocessor):
             slices=prediction_slices.read_codes(features, len(own)),
             top_ids=np.asarray(top_ids)[: len(own)],
             targets=_integers(features, contract.ITEM_INDICES)[1:],
+            tied=int(np.count_nonzero(outputs[contract.OUTPUT_TIED])) if contract.OUTPUT_TIED in outputs else None,
         )
 
 

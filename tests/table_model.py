@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nextclick.components import contract, features
-from nextclick.components.ranks import ranks
+from nextclick.components.ranks import ranks, tied
 
 FIRST_INDEX = 2
 
@@ -57,6 +57,7 @@ class TableModel(tf.Module):
         return {
             contract.OUTPUT_RANKS: targets.with_values(ranks(targets.flat_values, scores)).to_tensor(),
             contract.OUTPUT_TOP_IDS: targets.with_values(top).to_tensor(shape=[None, None, contract.TOP_IDS]),
+            contract.OUTPUT_TIED: targets.with_values(tied(targets.flat_values, scores)).to_tensor(),
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, contract.INPUT_ITEM_IDS)])

@@ -50,30 +50,47 @@ def expected(scorer):
 def test_ranks_and_recommendations_equal_one_prefix_at_a_time(scorer, chunk, monkeypatch):
     monkeypatch.setattr(positions, "_CHUNK_ROWS", chunk)
     monkeypatch.setattr(positions, "_CHUNK_SCORES", chunk * ITEMS)
-    ranks, top = position_ranks(scorer, tf.ragged.constant(SESSIONS, tf.int64), 5)
+    ranks, top, _ = position_ranks(scorer, tf.ragged.constant(SESSIONS, tf.int64), 5)
     assert ranks.to_list() == [[rank for rank, _ in session] for session in expected(scorer)]
     assert top.to_list() == [[best for _, best in session] for session in expected(scorer)]
 
 
 def test_a_session_of_five_gives_four_predictions(scorer):
-    ranks, _ = position_ranks(scorer, tf.ragged.constant([[5, 6, 7, 8, 9]], tf.int64), 1)
+    ranks, _, _ = position_ranks(scorer, tf.ragged.constant([[5, 6, 7, 8, 9]], tf.int64), 1)
     assert ranks.row_lengths().numpy().tolist() == [4]
 
 
 def test_no_predictions_at_all(scorer):
-    ranks, top = position_ranks(scorer, tf.ragged.constant([[], [5]], tf.int64, ragged_rank=1), 5)
+    ranks, top, tied = position_ranks(scorer, tf.ragged.constant([[], [5]], tf.int64, ragged_rank=1), 5)
     assert ranks.to_list() == [[], []]
     assert top.flat_values.shape == (0, 5)
+    assert tied.to_list() == [[], []]
+
+
+@pytest.mark.parametrize("chunk", [2, 512])
+def test_ties_are_with_other_items_of_the_vocabulary_and_of_scored_items_alone(scorer, chunk, monkeypatch):
+    """Items 9 and 30 get one vector; unknown items are no candidates, and after them alone nothing is scored."""
+    monkeypatch.setattr(positions, "_CHUNK_SCORES", chunk * ITEMS)
+    vectors = scorer.vectors.numpy()
+    scorer.vectors.assign(np.where(np.arange(ITEMS)[:, None] == 30 - FIRST, vectors[9 - FIRST], vectors))
+    _, _, tied = position_ranks(scorer, tf.ragged.constant([*SESSIONS, [1, 9], [9, 30, 9]], tf.int64), 5)
+    scorer.vectors.assign(vectors)
+    wanted = [
+        [session[i] in (9, 30) and max(session[max(0, i - LOOKBACK) : i]) >= FIRST for i in range(1, len(session))]
+        for session in [*SESSIONS, [1, 9], [9, 30, 9]]
+    ]
+    assert tied.to_list() == wanted
+    assert wanted[-2:] == [[False], [True, True]]
 
 
 def test_recommendations_beyond_the_vocabulary_are_padding(scorer):
-    _, top = position_ranks(scorer, tf.ragged.constant([[5, 6]], tf.int64), ITEMS + 2)
+    _, top, _ = position_ranks(scorer, tf.ragged.constant([[5, 6]], tf.int64), ITEMS + 2)
     assert sorted(top.to_list()[0][0]) == [0, 0, *range(FIRST, FIRST + ITEMS)]
 
 
 def test_the_target_does_not_change_the_recommendations(scorer):
-    _, one = position_ranks(scorer, tf.ragged.constant([[5, 6, 7]], tf.int64), 5)
-    _, other = position_ranks(scorer, tf.ragged.constant([[5, 6, 30]], tf.int64), 5)
+    _, one, _ = position_ranks(scorer, tf.ragged.constant([[5, 6, 7]], tf.int64), 5)
+    _, other, _ = position_ranks(scorer, tf.ragged.constant([[5, 6, 30]], tf.int64), 5)
     assert one.to_list() == other.to_list()
 
 
@@ -81,7 +98,7 @@ def test_padding_and_unknown_items_are_never_recommended_whatever_their_vectors(
     embedding = scorer.model.embedding.numpy()
     scorer.model.embedding.assign(np.where(np.arange(FIRST + ITEMS)[:, None] < FIRST, 1000.0, embedding))
     scorer.refresh()
-    _, top = position_ranks(scorer, tf.ragged.constant([[5, 6], [1, 2, 9]], tf.int64), ITEMS)
+    _, top, _ = position_ranks(scorer, tf.ragged.constant([[5, 6], [1, 2, 9]], tf.int64), ITEMS)
     scorer.model.embedding.assign(embedding)
     assert {len(set(best)) for session in top.to_list() for best in session} == {ITEMS}
     assert min(min(best) for session in top.to_list() for best in session) == FIRST

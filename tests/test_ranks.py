@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nextclick.components.ranks import ranks
+from nextclick.components.ranks import ranks, tied
 
 
 def test_ranks_of_a_worked_example():
@@ -35,6 +35,25 @@ def test_ranks_equal_a_naive_count():
     ]
     assert ranks(labels, scores).numpy().tolist() == naive
     assert ranks(labels, scores).dtype == tf.int32
+
+
+def test_ties_are_with_other_candidates_alone():
+    scores = [[0.9, 0.5, 0.5, 0.1]] * 4
+    assert tied([0, 1, 2, 3], scores).numpy().tolist() == [False, True, True, False]
+    assert tied([0, 4, 9], tf.zeros([3, 10])).numpy().tolist() == [True] * 3
+    assert tied([0], [[-3.0]]).numpy().tolist() == [False]
+
+
+def test_ties_equal_a_naive_count():
+    generator = np.random.default_rng(5)
+    scores = generator.integers(0, 30, [60, 20]).astype(np.float32)
+    labels = generator.integers(0, 20, 60)
+    naive = [
+        any(scores[row, other] == scores[row, label] for other in range(20) if other != label)
+        for row, label in enumerate(labels)
+    ]
+    assert tied(labels, scores).numpy().tolist() == naive
+    assert 0 < sum(naive) < 60
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])

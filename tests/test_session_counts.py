@@ -19,7 +19,7 @@ ranks = st.one_of(st.integers(1, 25), st.just(UNKNOWN))
 rows = st.lists(st.tuples(ranks, ranks, ranks), min_size=0, max_size=8)
 
 
-def session(predictions, number=0, items=(), rankers=3):
+def session(predictions, number=0, items=(), rankers=3, tied=None):
     """One session of predictions, each the ranks of every ranker; even positions are of the first half."""
     columns = np.array(predictions, np.int64).reshape(-1, rankers).T
     length = columns.shape[1]
@@ -29,6 +29,7 @@ def session(predictions, number=0, items=(), rankers=3):
         slices={"half": np.arange(length) % 2},
         top_ids=np.array([list(items)] * length, np.int32).reshape(length, len(items)),
         targets=np.array(list(items)[:1] * length, np.int64),
+        tied=tied,
     )
 
 
@@ -139,6 +140,14 @@ def test_worst_slice_is_the_one_that_surely_lost_most():
     sessions = [session([(30, 9, 9, 1), (1, 9, 9, 30)], n, rankers=4) for n in range(100)]
     assert figures.differences(Counts.of(sessions, SERVED), SERVED)["worst_slice/recall@20"] == -1.0
     assert figures.differences(Counts.of(sessions[:99], SERVED), SERVED)["worst_slice/recall@20"] == 1.0  # too small
+
+
+def test_tied_share_is_of_the_predictions_of_which_it_is_known():
+    halves = [Counts.of([session([(1, 1, 1)] * 3, tied=2)], LAYOUT), Counts.of([session([(1, 1, 1)], tied=0)], LAYOUT)]
+    assert model_figures(halves[0] + halves[1])["tied_share"] == 0.5
+    silent = Counts.of([session([(1, 1, 1)])], LAYOUT)
+    assert model_figures(halves[0] + silent)["tied_share"] == pytest.approx(2 / 3)
+    assert "tied_share" not in model_figures(silent)
 
 
 def test_lists_are_counted_against_the_catalogue():

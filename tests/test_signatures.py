@@ -51,7 +51,7 @@ def test_signatures_inputs_and_outputs_are_the_documented_ones(exported):
         "encode": ({"item_ids": (string, [None, None])}, {"item_indices": (int64, [None, runs.LOOKBACK])}),
         "evaluate_v1": (
             {"examples": (string, [None])},
-            {"ranks": (int32, [None, None]), "top_ids": (int32, [None, None, 20])},
+            {"ranks": (int32, [None, None]), "top_ids": (int32, [None, None, 20]), "tied": (tf.bool, [None, None])},
         ),
     }
 
@@ -178,6 +178,7 @@ def test_no_session_to_evaluate_has_no_ranks(exported):
     answer = exported.signature("evaluate_v1")(examples=tf.constant([runs.example([]), runs.example([b"item 1"])]))
     assert answer["ranks"].shape == (2, 0)
     assert answer["top_ids"].shape == (2, 0, 20)
+    assert answer["tied"].shape == (2, 0)
 
 
 def test_requests_at_the_limits_are_answered_and_beyond_refused(exported):

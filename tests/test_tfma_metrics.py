@@ -31,6 +31,12 @@ def test_predictions_of_an_only_model_are_read():
     np.testing.assert_array_equal(found.top_ids, TOP_IDS[:2])
 
 
+def test_ties_are_the_model_s_own_and_unknown_where_it_does_not_say():
+    tied = np.array([True, False, False, False])
+    assert one({"ranks": RANKS, "tied": tied}).tied == 1
+    assert one({"candidate": {"ranks": RANKS}, "served": {"ranks": RANKS, "tied": tied}}, "candidate").tied is None
+
+
 def test_predictions_of_two_models_are_read():
     predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([7, 5, 0])}}
     assert one(predictions, "candidate", "served").ranks.tolist() == [[3, 1], [7, 5]]
