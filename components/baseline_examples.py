@@ -18,7 +18,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nextclick.components import baselines, contract, data_drift, evaluation_facts, prediction_slices
-from nextclick.components.data_drift import DataCounts
+from nextclick.components.data_drift import DataCounts, Drift
 from nextclick.components.evaluation_facts import Facts
 from nextclick.components.metrics import Catalogue
 from nextclick.components.prediction_slices import NO_SLICE, Codes
@@ -49,6 +49,7 @@ def write(
     transform_graph_path: str,
     config: Config,
     *,
+    spans: Drift,
     split_folder: str,
     facts_path: str,
 ) -> None:
@@ -59,6 +60,7 @@ def write(
         test_files: those of the test split; each becomes a file of the same name.
         transform_graph_path: of the Transform component.
         config: its `features` section says how sessions are encoded and how far a prediction looks back.
+        spans: how the newest span moved.
         split_folder: where the test split is written.
         facts_path: where the facts are written.
     """
@@ -76,7 +78,10 @@ def write(
                 after.add(batch.sessions, batch.event_types.tolist())
                 for record in _records(batch, encoder, training, periods, config.features.lookback):
                     writer.write(record)
-    evaluation_facts.write(_facts(encoder, training, before, after), facts_path)
+    data = Drift(
+        {**data_drift.figures(before, after), **spans.figures}, (*data_drift.tables(before, after), *spans.tables)
+    )
+    evaluation_facts.write(_facts(encoder, training, data), facts_path)
 
 
 def learn(encoder: SessionEncoder, files: Sequence[str]) -> Training:
@@ -143,11 +148,11 @@ def _with_columns(record: bytes, columns: Mapping[str, npt.NDArray[np.int64]], p
     return bytes(example.SerializeToString())
 
 
-def _facts(encoder: SessionEncoder, training: Training, before: DataCounts, after: DataCounts) -> Facts:
+def _facts(encoder: SessionEncoder, training: Training, data: Drift) -> Facts:
     return Facts(
         catalogue=Catalogue(encoder.first_index, training.clicks),
         event_types=tuple(name.decode(errors="replace") for name in training.event_types),
-        data=data_drift.figures(before, after),
+        data=data.figures,
         item_ids=tuple(item.decode(errors="replace") for item in encoder.item_ids),
-        tables=data_drift.tables(before, after),
+        tables=data.tables,
     )

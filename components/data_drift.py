@@ -1,5 +1,7 @@
 """How far the test data is from the training data: of what is trained on the past, the first thing to look at.
 
+The newest span of a log is compared with those before by the same figures (span_drift.py).
+
 Two comparators, since neither sees everything (TFDV's L-infinity is 0 on numbers, whatever they do):
 
     divergence          Jensen-Shannon, on whole distributions over ordered bins: session lengths, popularity
@@ -9,8 +11,9 @@ Two comparators, since neither sees everything (TFDV's L-infinity is 0 on number
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +30,43 @@ LENGTH_DRIFT = "drift/session_length"
 POPULARITY_DRIFT = "drift/popularity"
 EVENT_TYPE_DRIFT = "drift/event_type"
 ITEM_DRIFT = "drift/items"
-FIGURES = (UNKNOWN_INPUTS, UNKNOWN_TARGETS, LENGTH_DRIFT, POPULARITY_DRIFT, EVENT_TYPE_DRIFT, ITEM_DRIFT)
+DRIFTS = (LENGTH_DRIFT, POPULARITY_DRIFT, EVENT_TYPE_DRIFT, ITEM_DRIFT)
+# Those of spans, in the order of DRIFTS.
+SPAN_DRIFTS = tuple(f"span_{name}" for name in DRIFTS)
+FIGURES = (UNKNOWN_INPUTS, UNKNOWN_TARGETS, *DRIFTS, *SPAN_DRIFTS)
 
 _LENGTHS = tuple(contract.session_length_bucket(low) for low, _ in contract.SESSION_LENGTH_BUCKETS)
 _POPULARITIES = ("head", "middle", "tail", "unknown")
 # Items and event types that stand for themselves; the tail changes every day by nature.
 _FREQUENT_ITEMS, _FREQUENT_TYPES = 20, 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """A comparison: figures by name, and the tables behind them (`tables`)."""
+
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    tables: tuple[Mapping[str, Any], ...] = ()
+
+
+class Distributions(Protocol):
+    """What is compared, as counts."""
+
+    @property
+    def lengths(self) -> Integers:
+        """Sessions of each bucket of contract.SESSION_LENGTH_BUCKETS."""
+
+    @property
+    def popularity(self) -> Integers:
+        """Clicks on head, middle, tail and unknown items."""
+
+    @property
+    def items(self) -> Integers:
+        """Clicks of each known item, then those of unknown ones."""
+
+    @property
+    def event_types(self) -> collections.Counter[bytes]:
+        """Clicks of each type."""
 
 
 class DataCounts:
@@ -78,24 +112,36 @@ def figures(training: DataCounts, test: DataCounts) -> dict[str, float]:
     return {
         UNKNOWN_INPUTS: test.unknown_inputs / max(test.predictions, 1),
         UNKNOWN_TARGETS: test.unknown_targets / max(test.predictions, 1),
-        LENGTH_DRIFT: divergence(training.lengths, test.lengths),
-        POPULARITY_DRIFT: divergence(training.popularity, test.popularity),
-        EVENT_TYPE_DRIFT: greatest_change(*_event_types(training, test)[1:]),
-        ITEM_DRIFT: greatest_change(*_frequent_items(training, test)[1:]),
+        **drifts(training, test),
     }
 
 
-def tables(training: DataCounts, test: DataCounts) -> tuple[dict[str, Any], ...]:
-    """What lies behind the drifts: {"feature", "figure", "bins", "train": [share], "test": [share]} each."""
+def drifts(before: Distributions, after: Distributions, names: Sequence[str] = DRIFTS) -> dict[str, float]:
+    """The four drifts of `figures` under the given names."""
+    found = (
+        divergence(before.lengths, after.lengths),
+        divergence(before.popularity, after.popularity),
+        greatest_change(*_event_types(before, after)[1:]),
+        greatest_change(*_frequent_items(before, after)[1:]),
+    )
+    return dict(zip(names, found, strict=True))
+
+
+def tables(before: Distributions, after: Distributions, names: Sequence[str] = DRIFTS) -> tuple[dict[str, Any], ...]:
+    """What lies behind the drifts: {"feature", "figure", "bins", "train": [share], "test": [share]} each.
+
+    "train" is of the earlier data, "test" of the later.
+    """
+    lengths, popularity, event_type, items = names
     return (
-        _table("session length", LENGTH_DRIFT, _LENGTHS, training.lengths, test.lengths),
-        _table("popularity of the item", POPULARITY_DRIFT, _POPULARITIES, training.popularity, test.popularity),
-        _table("event type", EVENT_TYPE_DRIFT, *_event_types(training, test)),
-        _table("frequent item, by its place in training", ITEM_DRIFT, *_frequent_items(training, test)),
+        _table("session length", lengths, _LENGTHS, before.lengths, after.lengths),
+        _table("popularity of the item", popularity, _POPULARITIES, before.popularity, after.popularity),
+        _table("event type", event_type, *_event_types(before, after)),
+        _table("frequent item, most clicked first", items, *_frequent_items(before, after)),
     )
 
 
-def _event_types(training: DataCounts, test: DataCounts) -> tuple[list[str], Integers, Integers]:
+def _event_types(training: Distributions, test: Distributions) -> tuple[list[str], Integers, Integers]:
     """The types that are frequent in either split, the rest together; the clicks of each in both splits."""
     both = training.event_types + test.event_types
     ordered = sorted(both, key=lambda name: (-training.event_types[name], -both[name], name))
@@ -107,7 +153,7 @@ def _event_types(training: DataCounts, test: DataCounts) -> tuple[list[str], Int
     return [*(name.decode(errors="replace") for name in frequent), "other"], counts[0], counts[1]
 
 
-def _frequent_items(training: DataCounts, test: DataCounts) -> tuple[list[str], Integers, Integers]:
+def _frequent_items(training: Distributions, test: Distributions) -> tuple[list[str], Integers, Integers]:
     """The items clicked most in training by their place, all others together, unknown ones; the clicks of each."""
     order = np.argsort(-training.items[:-1], kind="stable")
     frequent, rest = order[:_FREQUENT_ITEMS], order[_FREQUENT_ITEMS:]

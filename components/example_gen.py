@@ -16,7 +16,7 @@ from tfx.dsl.components.base import base_beam_component, base_beam_executor, exe
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from nextclick.components import contract, counts, ingest, inputs, readers
+from nextclick.components import contract, counts, ingest, inputs, readers, span_drift
 from nextclick.pipeline import config
 from nextclick.pipeline.config import Config, DataConfig
 from nextclick.pipeline.errors import DataError
@@ -44,7 +44,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the splits, counts.json and dead_letter/ below the artifact `examples`.
+        """Writes the splits, counts.json, dead_letter/ and, of a log in spans, span_drift.json below `examples`.
 
         Raises:
             DataError: the log cannot be read, or no three splits can be made of it.
@@ -72,7 +72,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with make_pipeline() as pipeline:
             ingest.build(pipeline, clicks, tests, data=data, outputs=outputs)
         with fileio.open(outputs.tally) as stream:
-            return counts.from_json(stream.read())
+            tally = counts.from_json(stream.read())
+        tally.warnings += _only_span(clicks)
+        return tally
 
 
 class SessionExampleGenSpec(component_spec.ComponentSpec):
@@ -89,7 +91,8 @@ class SessionExampleGenSpec(component_spec.ComponentSpec):
 class SessionExampleGen(base_beam_component.BaseBeamComponent):
     """Reads click logs; output `examples` with the splits train, validation and test (`contract.SPLITS`).
 
-    Beside the splits lie counts.json (what became of each row and session) and dead_letter/ (the rejected rows).
+    Beside the splits lie counts.json (what became of each row and session), dead_letter/ (the rejected rows) and, where
+    the log comes in spans, span_drift.json (how far the newest is from those before).
     """
 
     SPEC_CLASS = SessionExampleGenSpec
@@ -126,10 +129,19 @@ def _outputs(examples: types.Artifact) -> ingest.Outputs:
         dead_letter=posixpath.join(examples.uri, DEAD_LETTER_FOLDER),
         temporary=temporary,
         tally=posixpath.join(temporary, "tally.json"),
+        span_drift=posixpath.join(examples.uri, span_drift.FILE),
     )
     for folder in (*outputs.splits.values(), outputs.dead_letter, temporary):
         fileio.makedirs(folder)
     return outputs
+
+
+def _only_span(clicks: list[inputs.InputFile]) -> list[str]:
+    """A warning where there is nothing to compare the newest span with."""
+    spans = {file.span for file in clicks if file.span is not None}
+    if len(spans) != 1:
+        return []
+    return [f"span {spans.pop()} is the only one that is read, so that drift between spans cannot be seen"]
 
 
 def _keep_rejected_rows(outputs: ingest.Outputs, refused_folder: str | None) -> str:

@@ -38,6 +38,7 @@ from nextclick.components import (
     raw_schema,
     served,
     serving_checks,
+    span_drift,
     tfma_metrics,
     verdict,
 )
@@ -113,6 +114,7 @@ class BaselineRanksExecutor(base_executor.BaseExecutor):
             _split_files(raw, contract.TEST),
             artifact_utils.get_single_uri(input_dict["transform_graph"]),
             config,
+            spans=span_drift.read(f"{artifact_utils.get_single_uri(raw)}/{span_drift.FILE}"),
             split_folder=artifact_utils.get_split_uri([ranked], contract.TEST),
             facts_path=_facts_path(ranked),
         )

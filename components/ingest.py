@@ -15,29 +15,39 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from nextclick.components import bots, contract, counts, filters, readers, records, sessions, sharding
+from nextclick.components import bots, contract, counts, filters, readers, records, sessions, sharding, span_drift
 from nextclick.components.counts import CLICKS_LOG, TEST_LOG, Tally
 from nextclick.components.dead_letter import DeadLetter
 from nextclick.components.inputs import InputFile
-from nextclick.components.rows import EVENT_TYPE, ITEM_ID, TIME_MS, Clicks
+from nextclick.components.rows import EVENT_TYPE, ITEM_ID, TIME_MS, Clicks, Integers
 from nextclick.components.sessions import Sessions, UserSessions
 from nextclick.pipeline.config import DataConfig
 
-_TALLY, _ITEMS = "tally", "items"
+_TALLY, _ITEMS, _SPANS = "tally", "items", "spans"
 
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Where things go: folder of each split, of rejected rows, of unfinished files, and the file of the tally."""
+    """Where things go.
+
+    Attributes:
+        splits: folder of each split.
+        dead_letter: folder of rejected rows.
+        temporary: folder of unfinished files.
+        tally: the tally's file.
+        span_drift: file of the comparison of the newest span with those before.
+    """
 
     splits: dict[str, str]
     dead_letter: str
     temporary: str
     tally: str
+    span_drift: str
 
 
 class Task(NamedTuple):
@@ -61,10 +71,14 @@ def build(root: Any, clicks: list[InputFile], tests: list[InputFile], *, data: D
     read_tally = read[_TALLY] | "SumRead" >> beam.CombineGlobally(counts.merge)
     all_read = beam.pvalue.AsSingleton(read_tally)
     sharded = read.batches | "GroupByShard" >> beam.GroupByKey()
-    write = WriteSessions(data, shards, outputs)
+    spans = tuple(span_drift.NO_SPAN if file.span is None else file.span for _, file in files)
+    write = WriteSessions(data, shards, outputs, spans)
     written = sharded | "WriteSessions" >> beam.ParDo(write, all_read, _measured(sharded, data, all_read)).with_outputs(
-        _ITEMS, main="tallies"
+        _ITEMS, _SPANS, main="tallies"
     )
+    if has_spans(clicks):
+        counted = written[_SPANS] | "SumSpans" >> beam.CombineGlobally(span_drift.add)
+        _ = counted | "WriteSpanDrift" >> beam.Map(span_drift.write, outputs.span_drift)
     items = written[_ITEMS] | "TrainItems" >> beam.CombineGlobally(distinct_items)
     (
         (read_tally, written.tallies)
@@ -72,6 +86,11 @@ def build(root: Any, clicks: list[InputFile], tests: list[InputFile], *, data: D
         | "SumAll" >> beam.CombineGlobally(counts.merge)
         | "WriteTally" >> beam.Map(write_tally, outputs.tally, beam.pvalue.AsSingleton(items))
     )
+
+
+def has_spans(clicks: Iterable[InputFile]) -> bool:
+    """Whether a log, or a part of it, comes in spans."""
+    return any(file.span is not None for file in clicks)
 
 
 def _measured(sharded: Any, data: DataConfig, all_read: Any) -> Any:
@@ -118,14 +137,14 @@ class ReadLog(beam.DoFn):
 
 
 class WriteSessions(beam.DoFn):
-    """(shard, its clicks) → one file for each split that has sessions in it; a tally; the distinct training items."""
+    """(shard, its clicks) → a file for each split that has sessions in it; a tally; the training items; span counts."""
 
-    def __init__(self, data: DataConfig, shards: int, outputs: Outputs) -> None:
-        self._data, self._shards, self._outputs = data, shards, outputs
+    def __init__(self, data: DataConfig, shards: int, outputs: Outputs, spans: tuple[int, ...]) -> None:
+        self._data, self._shards, self._outputs, self._spans = data, shards, outputs, spans
 
     def process(self, element: Any, read: Tally, measured: Tally) -> Iterator[Any]:
         """Writes one shard, given the tallies of all that was read and of the training sessions' lengths and paces."""
-        shard, grouped = _group(element, self._data)
+        shard, grouped, files = _group(element, self._data)
         tally = Tally()
         limits = bots.limits(measured, self._data.bot_limit) if self._data.bot_limit else bots.Limits()
         found = filters.split_and_filter(grouped, shard.log, self._data, read=read, limits=limits, tally=tally)
@@ -137,12 +156,15 @@ class WriteSessions(beam.DoFn):
             if split == contract.TRAIN:
                 items = sessions.column(kept.clicks, ITEM_ID).take(pa.array(kept.events)).unique()
                 yield beam.pvalue.TaggedOutput(_ITEMS, sharding.to_bytes(pa.record_batch([items], [ITEM_ID])))
+        span_of_click = np.array(self._spans)[files]
+        if shard.log == CLICKS_LOG and (span_of_click != span_drift.NO_SPAN).any():
+            yield beam.pvalue.TaggedOutput(_SPANS, span_drift.count(found.values(), span_of_click))
         yield tally
 
 
 def measure(element: Any, data: DataConfig, read: Tally) -> Tally:
     """(shard, its clicks) → a tally of the lengths and paces of its training sessions."""
-    shard, grouped = _group(element, data)
+    shard, grouped, _ = _group(element, data)
     tally = Tally()
     training = filters.training_sessions(grouped, shard.log, data, read)
     if training is not None:
@@ -165,12 +187,15 @@ def distinct_items(parts: Iterable[bytes]) -> bytes:
     return sharding.to_bytes(pa.record_batch([items], [ITEM_ID]))
 
 
-def _group(element: Any, data: DataConfig) -> tuple[Shard, Sessions]:
+def _group(element: Any, data: DataConfig) -> tuple[Shard, Sessions, Integers]:
+    """A shard, its sessions, and the number of each click's file, int64 [clicks]."""
     key, batches = element
     shard = Shard(*key)
     parts = sorted(batches, key=lambda part: part[:2])  # the log's order
     users = UserSessions(round(data.session_gap_minutes * 60_000), data.max_session_length)
-    return shard, sessions.group([sharding.from_bytes(part) for _, _, part in parts], users if shard.of_users else None)
+    clicks = [sharding.from_bytes(part) for _, _, part in parts]
+    files = np.repeat([number for number, _, _ in parts], [part.num_rows for part in clicks])
+    return shard, sessions.group(clicks, users if shard.of_users else None), files
 
 
 def _count_read(tally: Tally, task: Task, found: Clicks) -> None:

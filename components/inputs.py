@@ -35,11 +35,19 @@ _FOREIGN_MAGICS = (
 
 @dataclasses.dataclass(frozen=True)
 class InputFile:
-    """One file of a log; `name` is its path below the folder that all files of the log share."""
+    """One file of a log.
+
+    Attributes:
+        path: where it is.
+        name: its path below the folder that all files of the log share.
+        size_bytes: as it is stored.
+        span: of the log that it belongs to; None where the log does not come in spans.
+    """
 
     path: str
     name: str
     size_bytes: int
+    span: int | None = None
 
 
 class TruncatedInputError(Exception):
@@ -57,10 +65,14 @@ def expand_inputs(paths: Iterable[str], data: DataConfig | None = None) -> list[
         DataError: a path that does not exist, a folder without data files, a file system that is not installed.
     """
     sizes: dict[str, int] = {}
+    span_of: dict[str, int] = {}
     for path in paths:
-        sizes.update(spans.in_window(path, data or DataConfig(), _sizes) if spans.has_span(path) else _match(path))
+        found = spans.in_window(path, data or DataConfig(), _sizes) if spans.has_span(path) else _match(path)
+        sizes.update(found)
+        if spans.has_span(path):
+            span_of.update({name: spans.number(path, name) for name in found})
     names = _names_below_common_folder(sorted(sizes))
-    return [InputFile(path, name, sizes[path]) for path, name in names.items()]
+    return [InputFile(path, name, sizes[path], span_of.get(path)) for path, name in names.items()]
 
 
 def find_inputs(data: DataConfig) -> tuple[list[InputFile], list[InputFile]]:

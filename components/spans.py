@@ -20,6 +20,19 @@ def has_span(path: str) -> bool:
     return SPAN in path
 
 
+def are_compared(data: DataConfig) -> bool:
+    """Whether a log comes in spans of which more than one may be read, so that there is drift between them."""
+    return data.spans != 1 and any(map(has_span, data.paths))
+
+
+def number(path: str, name: str) -> int:
+    """The span of a file that `in_window` found for a path."""
+    found = re.fullmatch(_pattern(path), name)
+    if found is None:
+        raise ValueError(f"{name} is not called as {path} says")
+    return int(found["span"])
+
+
 def in_window(path: str, data: DataConfig, match: Callable[[str], dict[str, int]]) -> dict[str, int]:
     """The files of a path with `{SPAN}` that belong to the wanted spans.
 

@@ -177,6 +177,12 @@ class GateConfig:
     max_share_change: float = setting(
         0.3, "change (L-infinity) of an event type's or a frequent item's share of the clicks", minimum=0, maximum=1
     )
+    max_span_drift: float = setting(
+        0.3, "divergence of the newest span of the log from those before, where it has spans", minimum=0, maximum=1
+    )
+    max_span_share_change: float = setting(
+        0.3, "change of an event type's or a frequent item's share, newest span to those before", minimum=0, maximum=1
+    )
     check_serving: bool = setting(True, "ask the serving signatures about test sessions, and time them")
     max_p99_ms: float = setting(500.0, "99th percentile of one request of one session, in process", minimum=0)
     max_model_megabytes: float = setting(4000.0, "size of the exported model", minimum=0)

@@ -13,7 +13,7 @@ import json
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from nextclick.components import contract, data_drift, figures, tfma_metrics
+from nextclick.components import contract, data_drift, figures, spans, tfma_metrics
 from nextclick.components.baselines import REGISTRY
 from nextclick.components.serving_checks import DISAGREEMENT, MEGABYTES, P99_MS
 from nextclick.pipeline.config import Config, GateConfig
@@ -66,6 +66,7 @@ def checks(config: Config) -> tuple[Check, ...]:
         *(_against_baselines(gate) if gate.baselines else ()),
         *(_against_served(gate) if gate.compare_served else ()),
         *_lists_and_data(gate),
+        *(_spans(gate) if spans.are_compared(config.data) else ()),
         *(_serving(gate) if gate.check_serving else ()),
     )
 
@@ -120,6 +121,17 @@ def _lists_and_data(gate: GateConfig) -> tuple[Check, ...]:
         Check("drift of the clicks' popularity", data_drift.POPULARITY_DRIFT, maximum=gate.max_drift),
         Check("change of an event type's share", data_drift.EVENT_TYPE_DRIFT, maximum=gate.max_share_change),
         Check("change of a frequent item's share", data_drift.ITEM_DRIFT, maximum=gate.max_share_change),
+    )
+
+
+def _spans(gate: GateConfig) -> tuple[Check, ...]:
+    lengths, popularity, event_type, items = data_drift.SPAN_DRIFTS
+    since = "newest span to those before"
+    return (
+        Check(f"drift of the sessions' lengths, {since}", lengths, maximum=gate.max_span_drift),
+        Check(f"drift of the clicks' popularity, {since}", popularity, maximum=gate.max_span_drift),
+        Check(f"change of an event type's share, {since}", event_type, maximum=gate.max_span_share_change),
+        Check(f"change of a frequent item's share, {since}", items, maximum=gate.max_span_share_change),
     )
 
 

@@ -113,7 +113,8 @@ def write_facts(path: Path, items: int = 30, drift: Mapping[str, float] | None =
             data_drift.POPULARITY_DRIFT: 0.0,
             data_drift.EVENT_TYPE_DRIFT: 0.0,
             data_drift.ITEM_DRIFT: 0.0,
-            **{f"drift/{name}": value for name, value in (drift or {}).items()},
+            **dict.fromkeys(data_drift.SPAN_DRIFTS, 0.0),
+            **{name if "/" in name else f"drift/{name}": value for name, value in (drift or {}).items()},
         },
         item_ids=tuple(f"item {item}" for item in range(items)),
     )

@@ -233,6 +233,22 @@ def test_drift_above_its_limit_is_refused_by_its_own_line(tmp_path, drift, expec
     assert parts.decide(tmp_path, config(), GOOD, drift=drift) == expected
 
 
+def test_drift_of_the_newest_span_has_lines_of_its_own(tmp_path):
+    spans = replace(config(), {"data.paths": ("week-{SPAN}.csv",)})
+    drift = {"span_drift/session_length": 0.31, "span_drift/items": 0.31, "span_drift/popularity": 0.3}
+    assert parts.decide(tmp_path, spans, GOOD, drift=drift) == {
+        "drift of the sessions' lengths, newest span to those before",
+        "change of a frequent item's share, newest span to those before",
+    }
+
+
+@pytest.mark.parametrize(
+    "data", [{"data.paths": ("clicks.csv",)}, {"data.paths": ("week-{SPAN}.csv",), "data.spans": 1}]
+)
+def test_log_without_several_spans_has_no_lines_about_them(data):
+    assert not [check.name for check in gate.checks(replace(Config(), data)) if "span" in check.name]
+
+
 def test_unknown_baseline_in_the_configuration_is_refused():
     with pytest.raises(ConfigError, match=r"gate\.baselines must be among .* received random"):
         gate.checks(replace(Config(), {"gate.baselines": ("random",)}))

@@ -98,10 +98,29 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
             "bins": ["2", "3"],
             "train": [0.6, 0.4],
             "test": [0.7, 0.3],
-        }
+        },
+        {
+            "feature": "item",
+            "distance": 0.01,
+            "limit": 0.1,
+            "names": ["spans 4 to 8", "span 9"],
+            "bins": [*(str(place) for place in range(1, 15)), "never", "other"],
+            "train": [0.01] * 14 + [0.0, 0.86],
+            "test": [0.02] * 14 + [0.0, 0.72],
+        },
     ]
     newest["evaluation"]["intervals"] = {"model": {"recall@20": [0.66, 0.68]}}
     return report.write_report(reports / "newest", newest).as_uri()
+
+
+def test_drift_is_drawn_beside_what_it_is_compared_with(browser: chromium.Browser, url: str) -> None:
+    browser.open(url)
+    legends = browser.evaluate(
+        "[...document.querySelectorAll('[data-drawing=shares]')].map((one) => one.querySelector('.legend').textContent)"
+    )
+    assert legends == ["traintest", "spans 4 to 8span 9"]
+    columns = browser.evaluate("document.querySelectorAll('[data-drawing=shares] .alone rect').length")
+    assert columns == 28  # of 14 items; neither of all others, which would dwarf them, nor of what is not there
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -117,7 +136,7 @@ def test_every_chart_is_drawn_in_its_place(browser: chromium.Browser, url: str) 
         "[...document.querySelectorAll('[data-drawing]')].map((host) => ["
         "host.querySelectorAll('svg path[d], svg rect').length, /NaN|undefined/.test(host.innerHTML)])"
     )
-    assert len(drawn) == 11
+    assert len(drawn) == 12
     assert all(marks >= 2 and not broken for marks, broken in drawn)
 
 

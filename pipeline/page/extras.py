@@ -7,18 +7,28 @@ from typing import Any
 from nextclick.pipeline.page import values
 from nextclick.pipeline.page.blocks import Block, Cell, Chart, Column, Section, Table, figure, head
 
+# What is compared, the earlier first: keys of an entry, and its names where it has none of its own.
+_SIDES = ("train", "test")
+_MANY_BINS, _OTHER = 12, "other"
+
 
 def drift(metrics: Any) -> Section | None:
-    """`drift`: [{feature, distance, limit, bins: [text], train: [share], test: [share]}]; None where there is none."""
+    """`drift`: [{feature, distance, limit, bins: [text], train: [share], test: [share]}]; None where there is none.
+
+    `names`: what is compared, where it is not the training and the test split.
+    """
     found = [values.mapping(entry) for entry in values.entries(metrics, "drift")]
     if not found:
         return None
     blocks: list[Block] = [_distances(found)]
-    for entry in found:
-        bins = [str(name) for name in values.entries(entry, "bins")]
-        if bins:
-            blocks += [_shares(entry, bins), _share_table(entry, bins)]
-    lead = "How far the test days are from the days that the model learnt from."
+    drawn = [entry for entry in found if values.entries(entry, "bins")]
+    for names in dict.fromkeys(map(_names, drawn)):
+        alike = [entry for entry in drawn if _names(entry) == names]
+        blocks += [_shares(alike, names), *(_share_table(entry, names) for entry in alike)]
+    lead = (
+        "How far the test days are from the days that the model learnt from, and the newest span of the log, where it "
+        "has spans, from those before. A distance is 0 where nothing moved and 1 where nothing is as before."
+    )
     return Section("drift", "Drift", lead, tuple(blocks))
 
 
@@ -46,28 +56,51 @@ def _distances(found: list[dict[str, Any]]) -> Table:
         distance, limit = values.number(entry.get("distance")), values.number(entry.get("limit"))
         over = distance is not None and limit is not None and distance > limit
         result = Cell("✗ above the limit", 0, "bad") if over else Cell("✓ within", 1, "good")
-        rows.append((head(values.show_text(entry.get("feature"))), figure(distance), figure(limit), result))
+        rows.append((head(_title(entry)), figure(distance), figure(limit), result))
     columns = (Column("Feature"), Column("Distance", True), Column("Limit", True), Column("Result"))
     return Table("Drift by feature", columns, tuple(rows))
 
 
-def _shares(entry: dict[str, Any], bins: list[str]) -> Chart:
-    series = [
-        {"name": split, "role": split, "values": [values.number(share) for share in values.entries(entry, split)]}
-        for split in ("train", "test")
-    ]
-    title = values.show_text(entry.get("feature"))
-    panel = {"title": "Share of the split", "x": bins, "x_title": title, "series": series}
-    return Chart("lines", f"Drift of {title}", "The shares stand in the table below.", {"panels": [panel]})
+def _names(entry: dict[str, Any]) -> tuple[str, ...]:
+    names = [str(name) for name in values.entries(entry, "names")]
+    return tuple(names) if len(names) == len(_SIDES) else _SIDES
 
 
-def _share_table(entry: dict[str, Any], bins: list[str]) -> Table:
-    shares = {split: values.entries(entry, split) for split in ("train", "test")}
-    rows = []
-    for place, name in enumerate(bins):
-        cells = [figure(share[place] if place < len(share) else None, values.show_percent) for share in shares.values()]
-        rows.append((Cell(name, place), *cells))
-    title = values.show_text(entry.get("feature"))
-    return Table(
-        f"Shares of {title}", (Column(title), Column("Train", True), Column("Test", True)), tuple(rows), folded=True
+def _title(entry: dict[str, Any]) -> str:
+    feature = values.show_text(entry.get("feature"))
+    names = _names(entry)
+    return feature if names == _SIDES else f"{feature}, {names[1]}"
+
+
+def _shares(found: list[dict[str, Any]], names: tuple[str, ...]) -> Chart:
+    panels = []
+    for entry in found:
+        shares = [[values.number(share) for share in values.entries(entry, side)] for side in _SIDES]
+        bins = [str(name) for name in values.entries(entry, "bins")]
+        kept = [
+            place
+            for place, name in enumerate(bins)
+            if any(place < len(side) and side[place] for side in shares)
+            and not (len(bins) > _MANY_BINS and name == _OTHER)  # beside it nothing else would be seen
+        ]
+        series = [
+            {"name": name, "role": side, "values": [share[place] if place < len(share) else None for place in kept]}
+            for name, side, share in zip(names, _SIDES, shares, strict=True)
+        ]
+        title = values.show_text(entry.get("feature"))
+        panels.append({"title": title, "x": [bins[place] for place in kept], "series": series})
+    caption = f"Shares in {names[0]} and in {names[1]}"
+    return Chart(
+        "shares", caption, f"Figures beside bars are those of {names[1]}; all figures stand below.", {"panels": panels}
     )
+
+
+def _share_table(entry: dict[str, Any], names: tuple[str, ...]) -> Table:
+    shares = [values.entries(entry, side) for side in _SIDES]
+    rows = []
+    for place, name in enumerate(values.entries(entry, "bins")):
+        cells = [figure(share[place] if place < len(share) else None, values.show_percent) for share in shares]
+        rows.append((Cell(str(name), place), *cells))
+    title = _title(entry)
+    columns = (Column(title), *(Column(name, True) for name in names))
+    return Table(f"Shares of {title}", columns, tuple(rows), folded=True)

@@ -4,16 +4,17 @@
 
   const SHAPES = [d3.symbolCircle, d3.symbolSquare, d3.symbolDiamond, d3.symbolTriangle, d3.symbolWye, d3.symbolStar];
   const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "1 4"];
+  const MANY_BINS = 12;
   const figureText = (value) => (Math.abs(value) < 10 ? value.toFixed(4) : d3.format(",.2f")(value));
 
   const colour = (role) => `var(--c-${/^[a-z_]+$/.test(role) ? role : "neutral"}, var(--c-neutral))`;
 
-  /* Titled pictures side by side, each as wide as its place; a part is [title, draw(svg, width) → height]. */
+  /* Titled pictures side by side, each as wide as its place; a part is [title, draw(svg, width) → height, alone?]. */
   function panels(host, parts) {
     const grid = d3.select(host).append("div").attr("class", "panels");
     // All places first: how wide one is depends on how many there are.
-    const boxes = parts.map(([title]) => {
-      const box = grid.append("div");
+    const boxes = parts.map(([title, , alone]) => {
+      const box = grid.append("div").classed("alone", alone);
       if (title) box.append("p").attr("class", "title").text(title);
       return box;
     });
@@ -142,6 +143,63 @@
     entry.append("span").text(([series]) => series.name);
   }
 
+  /* Shares of the same bins in two sets of data, bin by bin. */
+  function shares(host, data) {
+    const many = (part) => part.x.length > MANY_BINS;
+    panels(host, data.panels.map((part) => [
+      part.title, (svg, width) => (many(part) ? shareColumns : shareRows)(svg, width, part), many(part),
+    ]));
+    const entry = d3.select(host).append("ul").attr("class", "legend").selectAll("li").data(data.panels[0].series).join("li");
+    const key = entry.append("svg").attr("viewBox", "0 0 30 12").attr("aria-hidden", "true");
+    key.append("rect").attr("x", 4).attr("y", 1).attr("width", 22).attr("height", 10).attr("rx", 2)
+      .style("fill", (series) => colour(series.role));
+    entry.append("span").text((series) => series.name);
+  }
+
+  function shareRows(svg, width, part) {
+    const [row, thick, top] = [26, 9, 4];
+    const labels = svg.selectAll("text.label").data(part.x).join("text").text((name) => name);
+    const longest = d3.max(labels.nodes(), (node) => node.getComputedTextLength()) || 0;
+    const [left, right] = [Math.min(longest, width * 0.42) + 8, 58];
+    const high = d3.max(part.series.flatMap((series) => series.values.filter((value) => value !== null))) || 1;
+    const x = d3.scaleLinear([0, high], [left, width - right]);
+    labels.attr("x", left - 8).attr("y", (_, i) => top + i * row + 15).attr("text-anchor", "end");
+    labels.each(function () { fit(d3.select(this), left - 8); });
+    const percent = d3.format(".1%");
+    part.series.forEach((series, place) => {
+      const shown = series.values.map((value, i) => ({ value, i })).filter((bin) => bin.value !== null);
+      const y = (bin) => top + bin.i * row + 1 + place * (thick + 1);
+      svg.append("g").selectAll("rect").data(shown).join("rect").attr("x", left).attr("y", y).attr("height", thick)
+        .attr("rx", 1).attr("width", (bin) => (bin.value ? Math.max(1, x(bin.value) - left) : 0))
+        .style("fill", colour(series.role))
+        .append("title").text((bin) => `${series.name}, ${part.x[bin.i]}: ${percent(bin.value)}`);
+    });
+    const newest = part.series[part.series.length - 1];
+    svg.append("g").selectAll("text").data(newest.values).join("text").attr("x", width - 2)
+      .attr("y", (_, i) => top + i * row + 15).attr("text-anchor", "end").text((value) => (value === null ? "" : percent(value)));
+    return top + part.x.length * row + 4;
+  }
+
+  function shareColumns(svg, width, part) {
+    const [height, top, left, bottom] = [200, 8, 46, 26];
+    const high = d3.max(part.series.flatMap((series) => series.values.filter((value) => value !== null))) || 1;
+    const y = d3.scaleLinear([0, high], [height - bottom, top]).nice(4);
+    const x = d3.scaleBand(d3.range(part.x.length), [left, width - 14]).paddingInner(0.3).paddingOuter(0.15);
+    svg.append("g").attr("class", "axis").attr("transform", `translate(${left} 0)`)
+      .call(d3.axisLeft(y).ticks(4, ".1~%").tickSize(left - width)).select(".domain").remove();
+    svg.append("g").attr("class", "axis").attr("transform", `translate(0 ${height - bottom})`)
+      .call(d3.axisBottom(x).tickValues(ticks(part.x, width - left)).tickFormat((i) => part.x[i]).tickSizeOuter(0));
+    const thick = x.bandwidth() / part.series.length;
+    part.series.forEach((series, place) => {
+      const shown = series.values.map((value, i) => ({ value, i })).filter((bin) => bin.value);
+      svg.append("g").selectAll("rect").data(shown).join("rect").attr("x", (bin) => x(bin.i) + place * thick)
+        .attr("width", thick).attr("y", (bin) => y(bin.value)).attr("height", (bin) => y(0) - y(bin.value))
+        .style("fill", colour(series.role))
+        .append("title").text((bin) => `${series.name}, ${part.x[bin.i]}: ${d3.format(".1%")(bin.value)}`);
+    });
+    return height;
+  }
+
   function flow(host, data) {
     panels(host, [["", (svg, width) => flowPanel(svg, width, data)]]);
   }
@@ -185,7 +243,7 @@
     return height;
   }
 
-  const DRAWINGS = { bars, lines, flow, spans };
+  const DRAWINGS = { bars, lines, shares, flow, spans };
 
   function draw(host) {
     const data = JSON.parse(host.parentElement.querySelector("script[type='application/json']").textContent);
