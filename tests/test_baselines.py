@@ -1,5 +1,6 @@
 """The baselines: if one is weaker than it should be, or sees the answer, the gate lets a bad model through."""
 
+import dataclasses
 import itertools
 import math
 
@@ -71,23 +72,23 @@ def naive_item_to_item(log, before):
     return scores
 
 
-def naive_session_knn(log, before, recent, neighbours):
+def naive_session_knn(log, before, recent, neighbours, lookback=9, serenade=False):
     def idf(item):
         return math.log(len(log) / sum(item in items for items in log))
 
     steps = {}
-    for back, item in enumerate(reversed(before), start=1):
-        if back < 10 and item >= 0:
+    for back, item in enumerate(reversed(before[-lookback:]), start=1):
+        if item >= 0:
             steps.setdefault(item, back)
-    found = {}
-    for item, back in steps.items():
-        holders = [number for number, items in enumerate(log) if item in items]
-        for number in holders[-recent:]:
-            found.setdefault(number, []).append((item, back))
+    holders = [number for number, items in enumerate(log) if set(steps) & set(items)]
     similar = []
-    for number, shared in found.items():
-        length = len({item for item in log[number] if item >= 0})
-        similarity = sum(idf(item) / back for item, back in shared) / math.sqrt(length)
+    for number in holders[-recent:]:
+        shared = [(item, back) for item, back in steps.items() if item in log[number]]
+        if serenade:
+            similarity = sum(min(len(before), lookback) - (back - 1) for _, back in shared)
+        else:
+            length = len({item for item in log[number] if item >= 0})
+            similarity = sum(idf(item) / back for item, back in shared) / math.sqrt(length)
         similar.append((similarity, number, min(back for _, back in shared)))
     scores = {}
     for similarity, number, nearest in sorted(similar)[-neighbours:]:
@@ -197,7 +198,7 @@ NAIVE = {
     "popular": lambda log, before: {},
     "last_viewed": naive_last_viewed,
     "item_to_item": naive_item_to_item,
-    "session_knn": lambda log, before: naive_session_knn(log, before, recent=1000, neighbours=200),
+    "session_knn": lambda log, before: naive_session_knn(log, before, recent=500, neighbours=300),
 }
 
 
@@ -224,6 +225,22 @@ def test_session_knn_within_limits_equals_a_naive_implementation(log, before):
     knn = session_knn.fit(sessions_of(log), ITEMS, session_knn.Settings(recent=2, neighbours=3))
     wanted = naive_session_knn(log, before, recent=2, neighbours=3)
     assert found(knn, before) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+@settings(max_examples=60, derandomize=True)
+@given(log=logs, before=prefixes, lookback=st.integers(1, 4))
+def test_session_knn_can_be_the_published_one(log, before, lookback):
+    """VMIS-kNN: similarity is the sum of weights that fall linearly, of the sampled sessions, without idf or length."""
+    published = dataclasses.replace(session_knn.SERENADE, recent=3, neighbours=2, lookback=lookback)
+    wanted = naive_session_knn(log, before, recent=3, neighbours=2, lookback=lookback, serenade=True)
+    assert found(session_knn.fit(sessions_of(log), ITEMS, published), before) == pytest.approx(
+        wanted, rel=1e-9, abs=1e-12
+    )
+
+
+def test_the_published_settings_are_those_of_its_authors():
+    published = session_knn.SERENADE
+    assert (published.recent, published.neighbours, published.lookback) == (1502, 288, 2)
 
 
 @given(log=logs, before=prefixes)
