@@ -52,6 +52,15 @@ VOCABULARY_NAME = "items"
 SIGNATURE_SERVING = "serving_default"
 SIGNATURE_INDICES = "predict_indices"
 SIGNATURE_EXAMPLES = "predict_examples"
+# As `serving_default`, and each session brings ids that it must not be answered, or the only ones that it may be: see
+# components/restrictions.py. Rows are padded with "". A row without an allowed id may be answered everything; places
+# that no item is left for hold "" and the least float32.
+SIGNATURE_RECOMMEND = "recommend"
+INPUT_EXCLUDE = "exclude_item_ids"
+INPUT_ALLOW = "allow_item_ids"
+# The candidates of each session, string [batch, candidates], best first, unknown ones and repeats left out.
+SIGNATURE_RANK = "rank_candidates"
+INPUT_CANDIDATES = "candidate_item_ids"
 # A session as the model sees it: item_ids string [batch, length] → item_indices int64 [batch, look-back], trimmed to
 # the newest items and padded. The static width of its output tells clients the look-back (GetModelMetadata).
 SIGNATURE_ENCODE = "encode"
@@ -93,6 +102,10 @@ SESSION_LENGTH_BUCKETS: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 2), (3
 MAX_REQUEST_BATCH = 1024
 MAX_REQUEST_ITEMS = 1000
 MAX_ITEM_ID_BYTES = 256
+MAX_LIST_ITEMS = 10_000  # of each session's excluded or allowed ids
+MAX_CANDIDATES = 1000
+# Clients pad each list to the next of these widths, since a server only batches rows of one width.
+LIST_WIDTHS = (8, 32, 128, 512, 2048, MAX_LIST_ITEMS)
 MAX_TOP_K = 1000
 
 

@@ -61,13 +61,14 @@ def check(model_path: str, examples: Sequence[bytes]) -> Checked:
         model_path: folder of the SavedModel.
         examples: raw serialised tf.Examples; of those with two events or more, MAX_SESSIONS are used.
     """
-    signatures = tf.saved_model.load(model_path).signatures
+    model = tf.saved_model.load(model_path)
+    signatures, exclude_seen = model.signatures, bool(getattr(model, "exclude_seen", False))
     size = sum(tf.io.gfile.stat(f"{model_path}/{name}").length for name in served.files(model_path)) / 1e6
     if not set(_ASKED) <= set(signatures):
         return Checked({DISAGREEMENT: 1.0, P99_MS: 0.0, MEGABYTES: size}, [])
     parsed = [(example, _item_ids(example)) for example in examples]
     sessions = [(example, items) for example, items in parsed if len(items) > 1][:MAX_SESSIONS]
-    found = [_compare(signatures, example, items) for example, items in sessions]
+    found = [_compare(signatures, example, items, exclude_seen) for example, items in sessions]
     figures = {
         DISAGREEMENT: float(np.mean([not agrees for agrees, _ in found])) if found else 1.0,
         P99_MS: _p99_ms(signatures[contract.SIGNATURE_SERVING], [items[:-1] for _, items in sessions]),
@@ -81,7 +82,9 @@ def _item_ids(example: bytes) -> list[bytes]:
     return list(features[contract.ITEM_IDS].bytes_list.value)[-contract.MAX_REQUEST_ITEMS - 1 :]
 
 
-def _compare(signatures: Mapping[str, Signature], example: bytes, items: list[bytes]) -> tuple[bool, Answer]:
+def _compare(
+    signatures: Mapping[str, Signature], example: bytes, items: list[bytes], exclude_seen: bool
+) -> tuple[bool, Answer]:
     """Whether the last click of a session has the same rank, and the list the same length, wherever it is asked."""
     evaluated = signatures[contract.SIGNATURE_EVALUATE](**{contract.INPUT_EXAMPLES: tf.constant([example])})
     ranks = evaluated[contract.OUTPUT_RANKS].numpy()[0]
@@ -92,7 +95,8 @@ def _compare(signatures: Mapping[str, Signature], example: bytes, items: list[by
     )
     answers = [_first_row(by_ids), _first_row(by_example)]
     # Where repeats are collapsed the session may have become one click long: nothing was evaluated.
-    agrees = not len(ranks) or all(_has_rank(ids, scores, items[-1], int(ranks[-1])) for ids, scores in answers)
+    seen = set(items[:-1]) if exclude_seen else set()
+    agrees = not len(ranks) or all(_has_rank(ids, scores, items[-1], int(ranks[-1]), seen) for ids, scores in answers)
     ids = [_text(item) for item in answers[0][0][: contract.TOP_IDS]]
     return agrees, Answer([_text(item) for item in items[:-1]], _text(items[-1]), ids)
 
@@ -111,19 +115,22 @@ def _first_row(answer: Mapping[str, Any]) -> tuple[list[bytes], npt.NDArray[Any]
     return answer[contract.OUTPUT_ITEM_IDS].numpy()[0].tolist(), answer[contract.OUTPUT_SCORES].numpy()[0]
 
 
-def _has_rank(ids: list[bytes], scores: npt.NDArray[Any], target: bytes, rank: int) -> bool:
+def _has_rank(ids: list[bytes], scores: npt.NDArray[Any], target: bytes, rank: int, left_out: set[bytes]) -> bool:
     """Whether a list is one in which the target has the rank that the evaluation gave it.
 
-    Of a target beyond the list, and of one in it, all that can be told is on which side of the list's end it is.
+    Of a target beyond the list, and of one in it, all that can be told is on which side of the list's end it is. The
+    evaluation ranks among all items: where some are left out of the list, the target has moved up by as many at most.
     """
+    if left_out & set(ids):
+        return False
     if target not in ids:
-        return rank > len(ids)
+        return target in left_out or rank > len(ids)
     own = float(scores[ids.index(target)])
     slack = _TOLERANCE * max(1.0, abs(own))
     best = 1 + int(np.count_nonzero(scores > own + slack))
     worst = int(np.count_nonzero(scores >= own - slack))
     # At the list's end others may have the target's score that are not in the list.
-    return best <= rank and (rank <= worst or worst == len(ids))
+    return best <= rank and (rank - len(left_out) <= worst or worst == len(ids))
 
 
 def _p99_ms(signature: Signature, prefixes: Sequence[Sequence[bytes]]) -> float:

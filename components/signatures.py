@@ -10,8 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from nextclick.components import contract, features
+from nextclick.components import contract, features, restrictions
 from nextclick.components.positions import position_ranks
+from nextclick.components.request_checks import at_most, greatest, size_checks
 from nextclick.components.scorer import Scorer
 
 
@@ -24,12 +25,24 @@ class Signatures(tf.Module):
       raw_item_ids: how Transform was given the raw item ids: sparse, or ragged.
       vocabulary: item ids, in the vocabulary's order.
       top_k: items that are answered at most; where the vocabulary has fewer, all of them.
+      exclude_seen: never answer an item of the session itself.
     """
 
-    def __init__(self, scorer: Scorer, transform: Any, raw_item_ids: Any, vocabulary: list[bytes], top_k: int) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        transform: Any,
+        raw_item_ids: Any,
+        vocabulary: list[bytes],
+        top_k: int,
+        exclude_seen: bool = False,
+    ) -> None:
         super().__init__()
         self.scorer, self.transform, self._raw_item_ids = scorer, transform, raw_item_ids
         self.top_k = min(top_k, scorer.items)
+        self._exclude_seen = exclude_seen
+        # Saved, so that whoever compares served lists with evaluated ranks knows.
+        self.exclude_seen = tf.Variable(exclude_seen, trainable=False, name="exclude_seen")
         self.item_ids = tf.Variable(vocabulary, dtype=tf.string, trainable=False, name="item_ids")
 
     def functions(self) -> dict[str, Any]:
@@ -47,32 +60,33 @@ class Signatures(tf.Module):
 
     def predict_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended ids of sessions: string [batch, length], padded with "" → string [batch, K], float32 scores."""
-        with tf.control_dependencies(_size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
+        with tf.control_dependencies(size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
             return self._predict_ids(features.to_ragged(tf.identity(item_ids)))
 
     def predict_indices(self, item_indices: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended indices of encoded sessions: int64 [batch, length], 0 = padding → int64 [batch, K], scores."""
         rows = self.scorer.first_item + self.scorer.items
         checks = [
-            *_size_checks(tf.shape(item_indices)[0], tf.shape(item_indices)[1]),
+            *size_checks(tf.shape(item_indices)[0], tf.shape(item_indices)[1]),
             tf.debugging.assert_less(item_indices, tf.constant(rows, tf.int64), f"an item index is not below {rows}"),
             tf.debugging.assert_non_negative(item_indices, "an item index is negative"),
         ]
         with tf.control_dependencies(checks):
             item_indices = tf.identity(item_indices)
         places, scores = self._recommend(tf.ragged.boolean_mask(item_indices, item_indices > contract.PADDING_INDEX))
-        recommended = tf.cast(places, tf.int64) + self.scorer.first_item
+        recommended = tf.where(places < 0, contract.PADDING_INDEX, places + self.scorer.first_item)
+        recommended = tf.cast(recommended, tf.int64)
         return {contract.OUTPUT_ITEM_INDICES: recommended, contract.OUTPUT_SCORES: scores}
 
     def predict_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended ids of serialised raw tf.Examples, string [batch]."""
         item_ids = _parse(examples)
-        with tf.control_dependencies(_size_checks(tf.shape(examples)[0], _greatest(item_ids.row_lengths()))):
+        with tf.control_dependencies(size_checks(tf.shape(examples)[0], greatest(item_ids.row_lengths()))):
             return self._predict_ids(item_ids.with_flat_values(tf.identity(item_ids.flat_values)))
 
     def encode_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sessions as the model sees them: string [batch, length] → int64 [batch, look-back], 0 = padding."""
-        with tf.control_dependencies(_size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
+        with tf.control_dependencies(size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
             item_ids = tf.identity(item_ids)
         seen = features.newest(self._encode_ids(features.to_ragged(item_ids)), self.scorer.lookback)
         # The static width tells clients the look-back (contract.SIGNATURE_ENCODE).
@@ -90,11 +104,18 @@ class Signatures(tf.Module):
         }
 
     def _predict_ids(self, item_ids: Any) -> dict[str, tf.Tensor]:
-        longest = _greatest(tf.strings.length(item_ids.flat_values))
-        with tf.control_dependencies([_at_most(longest, contract.MAX_ITEM_ID_BYTES, "an item id", "bytes")]):
-            item_ids = item_ids.with_flat_values(tf.identity(item_ids.flat_values))
-        places, scores = self._recommend(self._encode_ids(item_ids))
-        return {contract.OUTPUT_ITEM_IDS: tf.gather(self.item_ids, places), contract.OUTPUT_SCORES: scores}
+        places, scores = self._recommend(self.encode_checked(item_ids))
+        return self.answer(places, scores)
+
+    def encode_checked(self, item_ids: Any) -> Any:
+        """int64 ragged [batch, (items)] of string ragged [batch, (items)], whose ids may be MAX_ITEM_ID_BYTES long."""
+        longest = greatest(tf.strings.length(item_ids.flat_values))
+        with tf.control_dependencies([at_most(longest, contract.MAX_ITEM_ID_BYTES, "an item id", "bytes")]):
+            return self._encode_ids(item_ids.with_flat_values(tf.identity(item_ids.flat_values)))
+
+    def answer(self, places: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The outputs of a signature that answers ids, of places in the vocabulary, negative for none."""
+        return {contract.OUTPUT_ITEM_IDS: restrictions.named(places, self.item_ids), contract.OUTPUT_SCORES: scores}
 
     def _encode_ids(self, item_ids: Any) -> Any:
         """int64 ragged [sessions, (items)] of string ragged [sessions, (items)], by Transform's graph."""
@@ -103,36 +124,32 @@ class Signatures(tf.Module):
 
     def _recommend(self, sessions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Places in the vocabulary and scores, both [batch, K], best first, of int ragged [batch, (items)]."""
+        if self._exclude_seen:
+            return restrictions.best(self.all_scores(sessions), self.top_k)
+        vectors, known = self.last_states(sessions)
+        return self.scorer.recommend(self.scorer.scores(vectors), known, self.top_k)
+
+    def all_scores(self, sessions: Any) -> tf.Tensor:
+        """Scores of all items, those of the session itself ruled out where `exclude_seen`: float32 [batch, items]."""
+        vectors, known = self.last_states(sessions)
+        popular = restrictions.by_popularity(self.scorer.items)
+        scores = tf.where(known[:, None], self.scorer.scores(vectors), popular)
+        return restrictions.without(scores, self.places(sessions)) if self._exclude_seen else scores
+
+    def places(self, indices: Any) -> Any:
+        """Places in the vocabulary of encoded items, negative for unknown ones: int ragged in and out."""
+        return indices.with_flat_values(indices.flat_values - self.scorer.first_item)
+
+    def last_states(self, sessions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Vectors float32 [batch, width] after the last items, and whether a known item is among the newest, bool."""
         seen = features.newest(sessions, self.scorer.lookback)
         dense = features.to_dense(seen)
         last = tf.maximum(seen.row_lengths() - 1, 0)
         vectors = tf.gather(self.scorer.encode(dense), last, axis=1, batch_dims=1)  # [batch, width]
-        known = tf.reduce_any(dense >= self.scorer.first_item, axis=1)
-        return self.scorer.recommend(self.scorer.scores(vectors), known, self.top_k)
+        return vectors, tf.reduce_any(dense >= self.scorer.first_item, axis=1)
 
 
 def _parse(examples: tf.Tensor) -> Any:
     """Item ids of serialised raw tf.Examples: string ragged [batch, (items)]."""
     parsed = tf.io.parse_example(examples, {contract.ITEM_IDS: tf.io.VarLenFeature(tf.string)})
     return tf.RaggedTensor.from_sparse(parsed[contract.ITEM_IDS])
-
-
-def _size_checks(sessions: tf.Tensor, items: tf.Tensor) -> list[Any]:
-    """Operations that refuse requests whose answer would take the time or memory of many.
-
-    What follows must wait for them by `tf.control_dependencies`, or it may run, and fail, first.
-    """
-    return [
-        _at_most(sessions, contract.MAX_REQUEST_BATCH, "a request", "sessions"),
-        _at_most(items, contract.MAX_REQUEST_ITEMS, "a session", "items"),
-    ]
-
-
-def _at_most(found: tf.Tensor, limit: int, owner: str, things: str) -> Any:
-    message = f"{owner} has more than {limit} {things}"
-    return tf.debugging.assert_less_equal(found, tf.constant(limit, found.dtype), message)
-
-
-def _greatest(values: tf.Tensor) -> tf.Tensor:
-    """The greatest of some integers, 0 where there are none."""
-    return tf.reduce_max(tf.concat([values, tf.zeros([1], values.dtype)], axis=0))

@@ -16,8 +16,8 @@ from tensorflow_transform.output_wrapper import TFTransformOutput
 from nextclick.components import contract, dataset, fitting
 from nextclick.components.fitting import Fitted
 from nextclick.components.memory import peak_memory_bytes
+from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
-from nextclick.components.signatures import Signatures
 from nextclick.components.warmup import write_warmup
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config
@@ -74,8 +74,13 @@ def export(config: Config, fitted: Fitted, transform: Any, vocabulary: list[byte
     layer = transform.transform_features_layer()
     spec = transform.raw_feature_spec()[contract.ITEM_IDS]
     kind = "ragged" if isinstance(spec, tf.io.RaggedFeature) else "sparse"
-    signatures = Signatures(
-        Scorer(fitted.model, config.features.lookback), layer, kind, vocabulary, config.serving.top_k
+    signatures = RestrictedSignatures(
+        Scorer(fitted.model, config.features.lookback),
+        layer,
+        kind,
+        vocabulary,
+        config.serving.top_k,
+        config.serving.exclude_seen,
     )
     tf.saved_model.save(signatures, folder, signatures=signatures.functions())
     write_warmup(folder, config.serving.model_name, vocabulary, fitted.model.first_item, config.features.lookback)

@@ -53,15 +53,22 @@ def warmup_logs(model_name: str, vocabulary: Sequence[bytes], first_item: int, l
             feature={contract.ITEM_IDS: tf.train.Feature(bytes_list=tf.train.BytesList(value=ids))}
         )
     ).SerializeToString()
-    inputs = {
-        contract.SIGNATURE_SERVING: (contract.INPUT_ITEM_IDS, ids),
-        contract.SIGNATURE_INDICES: (contract.INPUT_ITEM_INDICES, [first_item + place for place in places]),
-        contract.SIGNATURE_EXAMPLES: (contract.INPUT_EXAMPLES, session),
+    listed = [vocabulary[0]] + [b""] * (contract.LIST_WIDTHS[0] - 1)
+    inputs: dict[str, dict[str, Any]] = {
+        contract.SIGNATURE_SERVING: {contract.INPUT_ITEM_IDS: ids},
+        contract.SIGNATURE_INDICES: {contract.INPUT_ITEM_INDICES: [first_item + place for place in places]},
+        contract.SIGNATURE_EXAMPLES: {contract.INPUT_EXAMPLES: session},
+        contract.SIGNATURE_RECOMMEND: {
+            contract.INPUT_ITEM_IDS: ids,
+            contract.INPUT_EXCLUDE: listed,
+            contract.INPUT_ALLOW: listed,
+        },
+        contract.SIGNATURE_RANK: {contract.INPUT_ITEM_IDS: ids, contract.INPUT_CANDIDATES: listed},
     }
     return [
-        _log(model_name, signature, name, tf.constant([row] * size, _dtype(row)))
+        _log(model_name, signature, {name: tf.constant([row] * size, _dtype(row)) for name, row in rows.items()})
         for size in BATCH_SIZES
-        for signature, (name, row) in inputs.items()
+        for signature, rows in inputs.items()
     ]
 
 
@@ -69,9 +76,9 @@ def _dtype(row: Any) -> tf.DType:
     return tf.int64 if isinstance(row, list) and isinstance(row[0], int) else tf.string
 
 
-def _log(model_name: str, signature: str, name: str, values: tf.Tensor) -> Any:
+def _log(model_name: str, signature: str, inputs: dict[str, tf.Tensor]) -> Any:
     request = predict_pb2.PredictRequest(
         model_spec=model_pb2.ModelSpec(name=model_name, signature_name=signature),
-        inputs={name: tf.make_tensor_proto(values)},
+        inputs={name: tf.make_tensor_proto(values) for name, values in inputs.items()},
     )
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))

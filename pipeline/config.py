@@ -136,6 +136,7 @@ class ServingConfig:
 
     model_name: str = setting("nextclick", "name of the served model", pattern=r"[A-Za-z0-9_-]{1,64}")
     top_k: int = setting(100, "items that serving_default answers", minimum=1, maximum=1000)
+    exclude_seen: bool = setting(False, "the served lists hold no item of the session itself")
     infra_validator: str = setting(
         "off", "start TF Serving on the exported model before it is pushed", choices=("off", "docker", "kubernetes")
     )

@@ -19,7 +19,8 @@ import grpc.aio
 from nextclick.serving import channel, messages
 from nextclick.serving.channel import Deadline
 from nextclick.serving.client import Asking
-from nextclick.serving.messages import DEFAULT_TOP_K, Answer
+from nextclick.serving.messages import Answer, ModelFacts
+from nextclick.serving.wanted import Wanted
 
 
 class AsyncClient(Asking):
@@ -31,27 +32,35 @@ class AsyncClient(Asking):
         self,
         items: Sequence[str],
         *,
-        k: int = DEFAULT_TOP_K,
+        k: int | None = None,
         exclude: Sequence[str] = (),
+        allow: Sequence[str] | None = None,
+        candidates: Sequence[str] | None = None,
         timeout_seconds: float | None = None,
     ) -> Answer:
-        """The k items that the model expects next after `items` (oldest first), none of them in `exclude`."""
-        return (await self.predict_batch([items], k=k, exclude=exclude, timeout_seconds=timeout_seconds))[0]
+        """The k items that the model expects next after `items`, oldest first; see `client.Client.predict`."""
+        found = await self.predict_batch(
+            [items], k=k, exclude=exclude, allow=allow, candidates=candidates, timeout_seconds=timeout_seconds
+        )
+        return found[0]
 
     async def predict_batch(
         self,
         sessions: Sequence[Sequence[str]],
         *,
-        k: int = DEFAULT_TOP_K,
+        k: int | None = None,
         exclude: Sequence[str] = (),
+        allow: Sequence[str] | None = None,
+        candidates: Sequence[str] | None = None,
         timeout_seconds: float | None = None,
     ) -> list[Answer]:
         """One answer a session, in one request."""
-        messages.check_limits(sessions, k, exclude)
+        wanted = Wanted(k, exclude, allow, candidates)
+        messages.check_limits(sessions)
         deadline = self._deadline(timeout_seconds)
-        request = self._request(sessions, await self._known_lookback(deadline))
-        response = await self._call(self._predictions.Predict, request, deadline)
-        return self._answers(response, len(sessions), k, exclude)
+        model = self._facts(wanted) or self._learn(await self._ask_facts(deadline))
+        response = await self._call(self._predictions.Predict, self._request(sessions, wanted, model), deadline)
+        return self._answers(response, len(sessions), wanted)
 
     async def close(self) -> None:
         """Closes the channel; calls under way end with an error."""
@@ -65,15 +74,9 @@ class AsyncClient(Asking):
     ) -> None:
         await self.close()
 
-    async def _known_lookback(self, deadline: Deadline) -> int | None:
-        if self._pad_to is not None:
-            return self._pad_to
-        if self._lookback is None:
-            metadata = await self._call(
-                self._predictions.GetModelMetadata, messages.metadata_request(self._target), deadline
-            )
-            self._lookback = messages.lookback(metadata), metadata.model_spec.version.value
-        return self._lookback[0]
+    async def _ask_facts(self, deadline: Deadline) -> ModelFacts:
+        request = messages.metadata_request(self._target)
+        return messages.model_facts(await self._call(self._predictions.GetModelMetadata, request, deadline))
 
     async def _call(self, method: Callable[..., Awaitable[Any]], request: Any, deadline: Deadline) -> Any:
         for pause in channel.pauses():

@@ -19,8 +19,14 @@ from nextclick.serving.failures import RequestFailure, invalid
 
 Array = np.ndarray[Any, Any]
 
-# Inputs whose second dimension counts items of a session.
-_SESSION_INPUTS = (contract.INPUT_ITEM_IDS, contract.INPUT_ITEM_INDICES)
+# Inputs whose second dimension counts items, and how many they may be.
+_MOST_ITEMS = {
+    contract.INPUT_ITEM_IDS: contract.MAX_REQUEST_ITEMS,
+    contract.INPUT_ITEM_INDICES: contract.MAX_REQUEST_ITEMS,
+    contract.INPUT_EXCLUDE: contract.MAX_LIST_ITEMS,
+    contract.INPUT_ALLOW: contract.MAX_LIST_ITEMS,
+    contract.INPUT_CANDIDATES: contract.MAX_CANDIDATES,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +103,8 @@ def _input(alias: str, tensor: Any, info: Any) -> Array:
         raise (
             failure if failure.message.startswith("input ") else invalid(f"input {alias}: {failure.message}")
         ) from None
-    if alias == contract.INPUT_ITEM_IDS and array.size and max(map(len, array.flat)) > contract.MAX_ITEM_ID_BYTES:
+    is_text = array.dtype == object and alias in _MOST_ITEMS
+    if is_text and array.size and max(map(len, array.flat)) > contract.MAX_ITEM_ID_BYTES:
         raise invalid(f"input {alias} holds an id of more than {contract.MAX_ITEM_ID_BYTES} bytes.")
     return array
 
@@ -114,8 +121,8 @@ def _check_shape(alias: str, shape: tuple[int, ...], expected: Any) -> None:
 def _check_limits(alias: str, shape: tuple[int, ...]) -> None:
     if shape and shape[0] > contract.MAX_REQUEST_BATCH:
         raise invalid(f"input {alias} has {shape[0]} rows, at most {contract.MAX_REQUEST_BATCH} are allowed.")
-    if alias in _SESSION_INPUTS and len(shape) > 1 and shape[1] > contract.MAX_REQUEST_ITEMS:
-        raise invalid(f"input {alias} has {shape[1]} items a row, at most {contract.MAX_REQUEST_ITEMS} are allowed.")
+    if len(shape) > 1 and shape[1] > (most := _MOST_ITEMS.get(alias, shape[1])):
+        raise invalid(f"input {alias} has {shape[1]} items a row, at most {most} are allowed.")
 
 
 def _outputs(wanted: Sequence[str], signature: Any) -> tuple[str, ...]:

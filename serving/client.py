@@ -10,6 +10,7 @@ between threads. Every call has a deadline. UNAVAILABLE, and nothing else, is tr
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -21,7 +22,8 @@ from nextclick.pipeline.config import FeaturesConfig, ServingConfig
 from nextclick.pipeline.errors import ServingError
 from nextclick.serving import channel, messages, protos
 from nextclick.serving.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, Deadline, Tls
-from nextclick.serving.messages import DEFAULT_TOP_K, Answer, Target
+from nextclick.serving.messages import Answer, ModelFacts, Target
+from nextclick.serving.wanted import Wanted
 
 __all__ = ["Answer", "Client", "Tls"]
 
@@ -44,8 +46,8 @@ class Asking:
     ) -> None:
         self._address, self._target = address, Target(model, version, label)
         self._timeout_seconds, self._pad_to = timeout_seconds, pad_to
-        # Look-back, and the model version that told it. Threads share a client: read it once, then look at the copy.
-        self._lookback: tuple[int | None, int] | None = None
+        # None: to be asked. Threads share a client: read it once, then look at the copy.
+        self._known: ModelFacts | None = None
         self._channel = channel.open_channel(self._grpc, address, tls)
         self._predictions = protos.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = protos.model_service_pb2_grpc.ModelServiceStub(self._channel)
@@ -53,21 +55,40 @@ class Asking:
     def _deadline(self, timeout_seconds: float | None) -> Deadline:
         return Deadline(self._timeout_seconds if timeout_seconds is None else timeout_seconds)
 
-    def _request(self, sessions: Sequence[Sequence[str]], lookback: int | None) -> Any:
-        length = messages.padded_length(sessions, lookback, FeaturesConfig.lookback)
-        return messages.predict_request(sessions, self._target, length)
+    def _facts(self, wanted: Wanted) -> ModelFacts | None:
+        """What there is to know for a request, or None where the model must be asked first."""
+        if self._pad_to is not None and not wanted.is_restricted:
+            return ModelFacts(lookback=self._pad_to)
+        return self._known
 
-    def _answers(self, response: Any, sessions: int, k: int, exclude: Sequence[str]) -> list[Answer]:
+    def _learn(self, model: ModelFacts) -> ModelFacts:
+        """Keeps what the model tells of itself."""
+        if self._pad_to is not None:
+            model = dataclasses.replace(model, lookback=self._pad_to)
+        self._known = model
+        return model
+
+    def _request(self, sessions: Sequence[Sequence[str]], wanted: Wanted, model: ModelFacts) -> Any:
+        length = messages.padded_length(sessions, model.lookback, FeaturesConfig.lookback)
         try:
-            found = messages.answers(response, sessions, k, exclude)
+            signature = wanted.signature(model)
+        except ServingError as error:
+            raise ServingError(f"{self._address}, model {self._target.model}: {error}") from None
+        return messages.predict_request(sessions, self._target, length, signature, wanted.lists(signature))
+
+    def _answers(self, response: Any, sessions: int, wanted: Wanted) -> list[Answer]:
+        try:
+            found = messages.answers(response, sessions, wanted.most, wanted.exclude)
         except ServingError as error:
             raise ServingError(f"{self._address} gave a wrong answer for model {self._target.model}: {error}") from None
-        known = self._lookback
-        if known is not None and known[1] < found[0].model_version:
-            self._lookback = None  # a newer version may look further back: ask it before the next request
+        known = self._known
+        if known is not None and known.version != found[0].model_version:
+            self._known = None  # another version may look further back: ask it before the next request
         return found
 
     def _failure(self, error: grpc.RpcError, deadline: Deadline) -> ServingError:
+        if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+            self._known = None  # a version that lacks the signature has taken the place of the one that we know
         return channel.in_words(error, self._address, self._target, deadline.seconds)
 
 
@@ -94,35 +115,50 @@ class Client(Asking):
         self,
         items: Sequence[str],
         *,
-        k: int = DEFAULT_TOP_K,
+        k: int | None = None,
         exclude: Sequence[str] = (),
+        allow: Sequence[str] | None = None,
+        candidates: Sequence[str] | None = None,
         timeout_seconds: float | None = None,
     ) -> Answer:
-        """The k items that the model expects next after `items` (oldest first), none of them in `exclude`.
+        """The k (20) items that the model expects next after `items`, oldest first.
 
-        Fewer than k come back where the model's own list, less the excluded items, is shorter.
+        Args:
+            items: of the session.
+            k: items to answer; None: 20, or all candidates.
+            exclude: items that are not answered.
+            allow: the only items that may be answered, such as those in stock; None: all.
+            candidates: items to put in order; unknown ones are left out. The answer is this list, ranked.
+            timeout_seconds: deadline; None: the client's.
+
+        Fewer than k come back where fewer are left, or where the model answers no more (`serving.top_k`).
         """
-        return self.predict_batch([items], k=k, exclude=exclude, timeout_seconds=timeout_seconds)[0]
+        return self.predict_batch(
+            [items], k=k, exclude=exclude, allow=allow, candidates=candidates, timeout_seconds=timeout_seconds
+        )[0]
 
     def predict_batch(
         self,
         sessions: Sequence[Sequence[str]],
         *,
-        k: int = DEFAULT_TOP_K,
+        k: int | None = None,
         exclude: Sequence[str] = (),
+        allow: Sequence[str] | None = None,
+        candidates: Sequence[str] | None = None,
         timeout_seconds: float | None = None,
     ) -> list[Answer]:
-        """One answer a session, in one request."""
-        messages.check_limits(sessions, k, exclude)
+        """One answer a session, in one request; arguments as for `predict`, the lists hold for all sessions."""
+        wanted = Wanted(k, exclude, allow, candidates)
+        messages.check_limits(sessions)
         deadline = self._deadline(timeout_seconds)
-        request = self._request(sessions, self._known_lookback(deadline))
-        response = self._call(self._predictions.Predict, request, deadline)
-        return self._answers(response, len(sessions), k, exclude)
+        model = self._facts(wanted) or self._learn(self._ask_facts(deadline))
+        response = self._call(self._predictions.Predict, self._request(sessions, wanted, model), deadline)
+        return self._answers(response, len(sessions), wanted)
 
     def lookback(self, *, timeout_seconds: float | None = None) -> int | None:
         """Newest items of a session that the model looks at, or None where it does not tell."""
         deadline = self._deadline(timeout_seconds)
-        return self._ask_lookback(deadline)[0]
+        return self._ask_facts(deadline).lookback
 
     def versions(self, *, timeout_seconds: float | None = None) -> dict[int, str]:
         """State of each version that the server knows: START, LOADING, AVAILABLE, UNLOADING or END."""
@@ -143,17 +179,9 @@ class Client(Asking):
     ) -> None:
         self.close()
 
-    def _known_lookback(self, deadline: Deadline) -> int | None:
-        if self._pad_to is not None:
-            return self._pad_to
-        known = self._lookback
-        if known is None:
-            known = self._lookback = self._ask_lookback(deadline)
-        return known[0]
-
-    def _ask_lookback(self, deadline: Deadline) -> tuple[int | None, int]:
-        metadata = self._call(self._predictions.GetModelMetadata, messages.metadata_request(self._target), deadline)
-        return messages.lookback(metadata), metadata.model_spec.version.value
+    def _ask_facts(self, deadline: Deadline) -> ModelFacts:
+        request = messages.metadata_request(self._target)
+        return messages.model_facts(self._call(self._predictions.GetModelMetadata, request, deadline))
 
     def _call(self, method: Callable[..., Any], request: Any, deadline: Deadline) -> Any:
         for pause in channel.pauses():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import array
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nextclick.components import contract
@@ -53,10 +53,26 @@ class Target:
             spec.version_label = self.label
 
 
-def check_limits(sessions: Sequence[Sequence[str]], k: int, exclude: Sequence[str]) -> None:
-    """Raises DataError where a request would be beyond the limits of components/contract.py."""
-    if not 1 <= k <= contract.MAX_TOP_K:
-        raise DataError(f"k must lie between 1 and {contract.MAX_TOP_K}, received {k}")
+@dataclasses.dataclass(frozen=True)
+class ModelFacts:
+    """What a model's metadata tell; None where they do not.
+
+    Attributes:
+        version: that told it.
+        lookback: newest items of a session that the model looks at: the static width of what `encode` returns, the
+            signature that shows a session as the model sees it.
+        top_k: length of the lists that `serving_default` answers.
+        signatures: names of all.
+    """
+
+    version: int = 0
+    lookback: int | None = None
+    top_k: int | None = None
+    signatures: frozenset[str] = frozenset()
+
+
+def check_limits(sessions: Sequence[Sequence[str]]) -> None:
+    """Raises DataError where a request's sessions would be beyond the limits of components/contract.py."""
     if not 1 <= len(sessions) <= contract.MAX_REQUEST_BATCH:
         raise DataError(
             f"a request holds 1 to {contract.MAX_REQUEST_BATCH} sessions, received {len(sessions)}: send them in parts"
@@ -70,24 +86,34 @@ def check_limits(sessions: Sequence[Sequence[str]], k: int, exclude: Sequence[st
                 "send the newest ones"
             )
         for item in session:
-            _check_item(item, f"session {row}")
-    for item in exclude:
-        _check_item(item, "exclude")
+            check_item(item, f"session {row}")
 
 
-def predict_request(sessions: Sequence[Sequence[str]], target: Target, length: int) -> Any:
-    """PredictRequest for `serving_default`: item_ids string [sessions, length], each row its newest `length` items."""
+def predict_request(
+    sessions: Sequence[Sequence[str]],
+    target: Target,
+    length: int,
+    signature: str = contract.SIGNATURE_SERVING,
+    lists: Mapping[str, Sequence[str]] | None = None,
+) -> Any:
+    """PredictRequest for a signature: item_ids string [sessions, length], each row its newest `length` items.
+
+    Args:
+        sessions: item ids, oldest first.
+        target: which model.
+        length: of a row.
+        signature: that is asked.
+        lists: item ids by the name of a further input, the same for every session; padded to one of few widths, since
+            rows are only batched with rows of their width.
+    """
     request = protos.predict_pb2.PredictRequest()
     target.fill(request.model_spec)
-    request.model_spec.signature_name = contract.SIGNATURE_SERVING
-    tensor = request.inputs[contract.INPUT_ITEM_IDS]
-    tensor.dtype = protos.types_pb2.DT_STRING
-    tensor.tensor_shape.dim.add(size=len(sessions))
-    tensor.tensor_shape.dim.add(size=length)
-    for session in sessions:
-        newest = session[-length:]
-        tensor.string_val.extend(_encode(item) for item in newest)
-        tensor.string_val.extend([b""] * (length - len(newest)))
+    request.model_spec.signature_name = signature
+    _fill_tensor(request.inputs[contract.INPUT_ITEM_IDS], [session[-length:] for session in sessions], length)
+    for name, items in (lists or {}).items():
+        most = contract.MAX_CANDIDATES if name == contract.INPUT_CANDIDATES else contract.MAX_LIST_ITEMS
+        width = min(most, next(width for width in contract.LIST_WIDTHS if width >= len(items)))
+        _fill_tensor(request.inputs[name], [items] * len(sessions), width)
     return request
 
 
@@ -106,21 +132,17 @@ def status_request(target: Target) -> Any:
     return request
 
 
-def lookback(metadata: Any) -> int | None:
-    """The look-back that a GetModelMetadataResponse tells, or None.
-
-    It is the static width of what `encode` returns: the signature that shows a session as the model sees it.
-    """
-    signatures = protos.get_model_metadata_pb2.SignatureDefMap()
+def model_facts(metadata: Any) -> ModelFacts:
+    """What a GetModelMetadataResponse tells of a model."""
+    version, signatures = metadata.model_spec.version.value, protos.get_model_metadata_pb2.SignatureDefMap()
     if not metadata.metadata[SIGNATURE_METADATA].Unpack(signatures):
-        return None
-    if contract.SIGNATURE_ENCODE not in signatures.signature_def:
-        return None
-    outputs = signatures.signature_def[contract.SIGNATURE_ENCODE].outputs
-    if contract.OUTPUT_ITEM_INDICES not in outputs:
-        return None
-    dimensions = outputs[contract.OUTPUT_ITEM_INDICES].tensor_shape.dim
-    return dimensions[1].size if len(dimensions) == 2 and dimensions[1].size > 0 else None
+        return ModelFacts(version)
+    return ModelFacts(
+        version,
+        lookback=_width(signatures, contract.SIGNATURE_ENCODE, contract.OUTPUT_ITEM_INDICES),
+        top_k=_width(signatures, contract.SIGNATURE_SERVING, contract.OUTPUT_ITEM_IDS),
+        signatures=frozenset(signatures.signature_def),
+    )
 
 
 def padded_length(sessions: Sequence[Sequence[str]], lookback: int | None, default: int) -> int:
@@ -161,6 +183,24 @@ def answers(response: Any, sessions: int, k: int, exclude: Sequence[str]) -> lis
     return found
 
 
+def _width(signatures: Any, name: str, output: str) -> int | None:
+    """Second dimension of a signature's output, or None where there is no such signature, output or static width."""
+    if name not in signatures.signature_def or output not in signatures.signature_def[name].outputs:
+        return None
+    dimensions = signatures.signature_def[name].outputs[output].tensor_shape.dim
+    return dimensions[1].size if len(dimensions) == 2 and dimensions[1].size > 0 else None
+
+
+def _fill_tensor(tensor: Any, rows: Sequence[Sequence[str]], width: int) -> None:
+    """Writes item ids as a string tensor [rows, width], padded at the right with ""."""
+    tensor.dtype = protos.types_pb2.DT_STRING
+    tensor.tensor_shape.dim.add(size=len(rows))
+    tensor.tensor_shape.dim.add(size=width)
+    for row in rows:
+        tensor.string_val.extend(_encode(item) for item in row)
+        tensor.string_val.extend([b""] * (width - len(row)))
+
+
 def _floats(tensor: Any) -> Sequence[float]:
     """The values of a float32 tensor, which servers send as a list or as raw little-endian bytes."""
     if not tensor.tensor_content:
@@ -168,7 +208,8 @@ def _floats(tensor: Any) -> Sequence[float]:
     return array.array("f", tensor.tensor_content)
 
 
-def _check_item(item: str, where: str) -> None:
+def check_item(item: str, where: str) -> None:
+    """Raises DataError, beginning with `where`, on what is no item id."""
     if not isinstance(item, str):
         raise DataError(f"{where}: an item id is text, received {item!r}")
     if not item:

@@ -72,15 +72,18 @@ def prediction(items, scores, version=7, as_content=False):
     return response.SerializeToString()
 
 
-def metadata(lookback=None, version=7):
-    """Bytes of a GetModelMetadataResponse, with the signature that tells the look-back unless it is None."""
+def metadata(lookback=None, version=7, top_k=None, signatures=()):
+    """Bytes of a GetModelMetadataResponse; what is None is not told."""
     response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=model_pb2.ModelSpec(name="tiny"))
     response.model_spec.version.value = version
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    signatures.signature_def["serving_default"].CopyFrom(meta_graph_pb2.SignatureDef())
-    if lookback is not None:
-        shape = signatures.signature_def["encode"].outputs["item_indices"].tensor_shape
-        shape.dim.add(size=-1)
-        shape.dim.add(size=lookback)
-    response.metadata["signature_def"].Pack(signatures)
+    found = get_model_metadata_pb2.SignatureDefMap()
+    for name in ("serving_default", *signatures):
+        found.signature_def[name].CopyFrom(meta_graph_pb2.SignatureDef())
+    widths = [("encode", "item_indices", lookback), ("serving_default", "item_ids", top_k)]
+    for name, output, width in widths:
+        if width is not None:
+            shape = found.signature_def[name].outputs[output].tensor_shape
+            shape.dim.add(size=-1)
+            shape.dim.add(size=width)
+    response.metadata["signature_def"].Pack(found)
     return response.SerializeToString()

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 
 import grpc
 import pytest
 import recording_server
+import tensorflow as tf
 from recording_server import METADATA, PREDICT, RecordingServer
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
@@ -32,14 +34,14 @@ def answering(*predictions, lookback=4):
 
 def blocking(address, sessions, **options):
     """Answers of the blocking client."""
-    call = {name: options.pop(name) for name in ("k", "exclude") if name in options}
+    call = {name: options.pop(name) for name in ("k", "exclude", "allow", "candidates") if name in options}
     with Client(address, "tiny", **options) as client:
         return client.predict_batch(sessions, **call)
 
 
 def with_asyncio(address, sessions, **options):
     """Answers of the asyncio client."""
-    call = {name: options.pop(name) for name in ("k", "exclude") if name in options}
+    call = {name: options.pop(name) for name in ("k", "exclude", "allow", "candidates") if name in options}
 
     async def ask():
         async with AsyncClient(address, "tiny", **options) as client:
@@ -134,6 +136,89 @@ def test_answer_is_cut_to_k_without_excluded_and_padding(ask, as_content):
     assert found == [Answer(("y", "ü"), (3.0, 1.0), 7), Answer(("q", "r"), (8.0, 6.0), 7)]
 
 
+def restricting(top_k=3, signatures=("recommend", "rank_candidates"), version=7):
+    return recording_server.metadata(2, version, top_k, signatures)
+
+
+def rows_of(sent):
+    """Signature and inputs of a PredictRequest, the padding of the lists left out."""
+    request = predict_pb2.PredictRequest.FromString(sent)
+    rows = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+    assert {array.shape[1] for name, array in rows.items() if name != "item_ids"} <= {8, 32}
+    return request.model_spec.signature_name, {
+        name: [[item.decode() for item in row if item] for row in array.tolist()] for name, array in rows.items()
+    }
+
+
+@BOTH
+def test_lists_are_asked_of_the_signature_that_takes_them(ask):
+    """An exclusion that the model's list of 3 has room for stays with serving_default, where requests share runs."""
+    two = recording_server.prediction([["x"]] * 2, [[1.0]] * 2)
+    ten = [f"i{number}" for number in range(10)]
+    asked = [
+        {"k": 2, "exclude": ["x"]},
+        {"k": 3, "exclude": ["x"]},
+        {"allow": ten, "exclude": ["i3"]},
+        {"candidates": ten, "allow": ["i2", "i9", "b"], "exclude": ["i9"]},
+        {"candidates": ["i1"], "exclude": ["i1"]},
+    ]
+    with RecordingServer({PREDICT: [two], METADATA: [restricting()]}) as server:
+        for options in asked:
+            ask(server.address, [["a"], ["b"]], **options)
+        ask(server.address, [["a"], ["b"]], pad_to=2, candidates=["i1"])
+    item_ids = {"item_ids": [["a"], ["b"]]}
+    assert [rows_of(sent) for sent in server.received[PREDICT]] == [
+        ("serving_default", item_ids),
+        ("recommend", {**item_ids, "exclude_item_ids": [["x"]] * 2, "allow_item_ids": [[]] * 2}),
+        ("recommend", {**item_ids, "exclude_item_ids": [["i3"]] * 2, "allow_item_ids": [ten] * 2}),
+        ("rank_candidates", {**item_ids, "candidate_item_ids": [["i2"]] * 2}),
+        ("rank_candidates", {**item_ids, "candidate_item_ids": [[]] * 2}),
+        ("rank_candidates", {**item_ids, "candidate_item_ids": [["i1"]] * 2}),
+    ]
+
+
+def test_candidates_come_back_all_unless_k_says_otherwise():
+    answer = recording_server.prediction([[f"i{number}" for number in range(30)] + [""] * 2], [[1.0] * 32])
+    candidates = [f"i{number}" for number in range(30)]
+    with RecordingServer({PREDICT: [answer], METADATA: [restricting()]}) as server:
+        assert len(blocking(server.address, [["a"]], candidates=candidates)[0].items) == 30
+        assert len(blocking(server.address, [["a"]], candidates=candidates, k=4)[0].items) == 4
+
+
+@BOTH
+def test_an_older_model_has_its_exclusions_applied_here_and_refuses_the_rest_in_words(ask):
+    with RecordingServer({PREDICT: [ANSWER], METADATA: [restricting(signatures=())]}) as server:
+        assert ask(server.address, [["a"]], exclude=["y"]) == [Answer(("x", "z"), (3.0, 1.0), 7)]
+        for options, words in (
+            ({"allow": ["x"]}, "no signature recommend .*, which an allow list would need: push a new model"),
+            ({"candidates": ["x"]}, "no signature rank_candidates .*, which candidates would need: push a new model"),
+        ):
+            with pytest.raises(ServingError, match=f"{server.address}, model tiny: version 7 of the model has {words}"):
+                ask(server.address, [["a"]], **options)
+    assert len(server.received[PREDICT]) == 1
+
+
+def test_a_rollback_to_an_older_model_is_noticed_by_its_refusal():
+    refused = grpc.StatusCode.FAILED_PRECONDITION
+    answers = {PREDICT: [refused, ANSWER], METADATA: [restricting(version=8), restricting(signatures=())]}
+    with RecordingServer(answers) as server, Client(server.address, "tiny") as client:
+        with pytest.raises(ServingError, match="FAILED_PRECONDITION"):
+            client.predict(["a"], exclude=["x"])
+        assert client.predict(["a"], exclude=["x"]).items == ("y", "z")
+
+
+def test_threads_share_a_client_while_versions_change():
+    """Each answer of another version makes the client forget the look-back, perhaps between two lines of a thread."""
+    answers = [recording_server.prediction([["x"]], [[1.0]], version) for version in (7, 8)] * 100
+    with (
+        answering(*answers) as server,
+        Client(server.address, "tiny", timeout_seconds=60) as client,
+        futures.ThreadPoolExecutor(8) as pool,
+    ):
+        found = list(pool.map(lambda number: client.predict([str(number)]).items, range(200)))
+    assert found == [("x",)] * 200
+
+
 def test_answer_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Answer(("x",), (1.0,), 1).model_version = 2
@@ -162,6 +247,12 @@ def test_ids_that_are_not_utf_8_come_back_as_they_went():
         ([["a"]], {"k": 0}, "k must lie between 1 and 1000, received 0"),
         ([["a"]], {"k": 1001}, "k must lie between 1 and 1000, received 1001"),
         ([["a"]], {"exclude": [""]}, "exclude: an item id is empty"),
+        ([["a"]], {"exclude": "abc"}, "exclude is one text, not a list"),
+        ([["a"]], {"exclude": ["b"] * 10_001}, "exclude has 10001 items, at most 10000"),
+        ([["a"]], {"allow": ["b", 7]}, "allow: an item id is text, received 7"),
+        ([["a"]], {"allow": []}, "allow is an empty list, which leaves nothing to answer"),
+        ([["a"]], {"candidates": []}, "candidates is an empty list, which leaves nothing to answer"),
+        ([["a"]], {"candidates": ["b"] * 1001, "k": 5}, "candidates has 1001 items, at most 1000"),
     ],
 )
 def test_beyond_a_limit_nothing_is_sent(sessions, options, words):

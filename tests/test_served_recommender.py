@@ -3,17 +3,23 @@
 The model is the real one: trained by run_fn on Transform's output, which is deleted before it is served.
 """
 
+import json
 import shutil
+import urllib.request
 
 import grpc
 import numpy as np
 import pytest
 import recommender_runs
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from nextclick.serving import server
 from nextclick.serving.client import Client
+
+ITEM = st.sampled_from(["never seen", *(f"item {number}" for number in range(recommender_runs.ITEMS))])
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +28,21 @@ def exported():
 
 
 @pytest.fixture(scope="module")
-def address(exported, tmp_path_factory):
+def served(exported, tmp_path_factory):
     base = tmp_path_factory.mktemp("serving") / "nextclick"
     shutil.copytree(exported.folder, base / "1")
-    with server.running("--model", str(base), "--server", "local") as facts:
-        yield facts["grpc"]
+    with server.running("--model", str(base), "--server", "local", "--rest-port", "0") as facts:
+        yield facts
+
+
+@pytest.fixture(scope="module")
+def address(served):
+    return served["grpc"]
+
+
+@pytest.fixture(scope="module")
+def rest(served):
+    return served["rest"]
 
 
 def sessions_of(exported):
@@ -46,6 +62,41 @@ def test_client_gets_what_the_signature_answers_when_called_directly(exported, a
         served = dict(zip(answer.items, answer.scores, strict=True))
         for item, score in zip(direct["item_ids"].numpy()[0], direct_scores, strict=True):
             assert served[item.decode()] == pytest.approx(float(score), rel=1e-4, abs=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    session=st.lists(ITEM, max_size=8),
+    k=st.integers(1, 40),
+    exclude=st.lists(ITEM, max_size=30),
+    allow=st.none() | st.lists(ITEM, min_size=1, max_size=30),
+    candidates=st.none() | st.lists(ITEM, min_size=1, max_size=30),
+)
+def test_client_answers_the_ranking_of_what_is_left(address, session, k, exclude, allow, candidates):
+    """Any k, exclusions, allow list and candidates over gRPC, against the model's scores of all items."""
+    with Client(address, timeout_seconds=60) as client:
+        everything = client.predict(session, k=recommender_runs.ITEMS)
+        answer = client.predict(session, k=k, exclude=exclude, allow=allow, candidates=candidates)
+    scores = dict(zip(everything.items, everything.scores, strict=True))
+    left = [
+        item
+        for item in everything.items
+        if item not in exclude and all(only is None or item in only for only in (allow, candidates))
+    ]
+    assert len(answer.items) == min(k, len(left))
+    assert set(answer.items) <= set(left)
+    found = np.array([scores[item] for item in answer.items])
+    np.testing.assert_allclose(found, sorted((scores[item] for item in left), reverse=True)[:k], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answer.scores, found, rtol=1e-4, atol=1e-5)
+
+
+def test_rest_takes_the_lists_by_name(address, rest):
+    body = {
+        "signature_name": "recommend",
+        "instances": [{"item_ids": ["item 3"], "exclude_item_ids": ["item 4"], "allow_item_ids": ["item 4", "item 9"]}],
+    }
+    with urllib.request.urlopen(f"http://{rest}/v1/models/nextclick:predict", json.dumps(body).encode()) as answer:
+        assert json.load(answer)["predictions"][0]["item_ids"] == ["item 9"] + [""] * 29
 
 
 def test_model_tells_its_lookback_and_shows_what_it_sees(exported, address):

@@ -48,6 +48,14 @@ def test_signatures_inputs_and_outputs_are_the_documented_ones(exported):
             {"examples": (string, [None])},
             {"item_ids": (string, [None, 30]), "scores": (float32, [None, 30])},
         ),
+        "recommend": (
+            {name: (string, [None, None]) for name in ("item_ids", "exclude_item_ids", "allow_item_ids")},
+            {"item_ids": (string, [None, 30]), "scores": (float32, [None, 30])},
+        ),
+        "rank_candidates": (
+            {"item_ids": (string, [None, None]), "candidate_item_ids": (string, [None, None])},
+            {"item_ids": (string, [None, None]), "scores": (float32, [None, None])},
+        ),
         "encode": ({"item_ids": (string, [None, None])}, {"item_indices": (int64, [None, runs.LOOKBACK])}),
         "evaluate_v1": (
             {"examples": (string, [None])},

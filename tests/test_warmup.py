@@ -21,14 +21,16 @@ def test_every_request_replays_through_its_signature():
         assert request.model_spec.name == "nextclick"
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
         answer = exported.signature(request.model_spec.signature_name)(**inputs)
-        (values,) = inputs.values()
-        assert answer["scores"].shape[0] == values.shape[0]
-        asked.add((request.model_spec.signature_name, tuple(values.shape)))
+        (rows,) = {values.shape[0] for values in inputs.values()}
+        assert answer["scores"].shape[0] == rows
+        asked.add((request.model_spec.signature_name, *(tuple(inputs[name].shape) for name in sorted(inputs))))
     sizes = (1, 2, 4, 8, 16, 32)
     assert asked == {
         *(("serving_default", (size, runs.LOOKBACK)) for size in sizes),
         *(("predict_indices", (size, runs.LOOKBACK)) for size in sizes),
         *(("predict_examples", (size,)) for size in sizes),
+        *(("recommend", (size, 8), (size, 8), (size, runs.LOOKBACK)) for size in sizes),
+        *(("rank_candidates", (size, 8), (size, runs.LOOKBACK)) for size in sizes),
     }
 
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from nextclick.components import contract, features
 from nextclick.components.model import build_model
+from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
-from nextclick.components.signatures import Signatures
 from nextclick.components.warmup import write_warmup
 from nextclick.pipeline.config import Config
 
@@ -46,7 +46,10 @@ def export(config: Config, items: int, folder: Path) -> list[str]:
     model = build_model(config, items)
     vocabulary = [item.encode() for item in ids]
     layer = _Lookup(vocabulary_file, config.features.oov_buckets)
-    signatures = Signatures(Scorer(model, config.features.lookback), layer, "ragged", vocabulary, config.serving.top_k)
+    scorer, settings = Scorer(model, config.features.lookback), config.serving
+    signatures = RestrictedSignatures(
+        scorer, layer, "ragged", vocabulary, settings.top_k, exclude_seen=settings.exclude_seen
+    )
     tf.saved_model.save(signatures, str(folder), signatures=signatures.functions())
     write_warmup(str(folder), config.serving.model_name, vocabulary, model.first_item, config.features.lookback)
     return ids

@@ -19,7 +19,6 @@ from nextclick.pipeline.commands import options
 from nextclick.pipeline.config import ServingConfig
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
-DEFAULT_K = 20
 DEFAULT_TIMEOUT_SECONDS = 5.0
 
 
@@ -29,8 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", metavar="HOST:PORT", default=DEFAULT_ADDRESS, help="of the server (%(default)s)")
     parser.add_argument("--model", metavar="NAME", default=ServingConfig.model_name, help="served model (%(default)s)")
     parser.add_argument("--label", metavar="NAME", help="ask the version with this label, such as canary")
-    parser.add_argument("-k", type=int, default=DEFAULT_K, help="items to recommend (%(default)s)")
+    parser.add_argument("-k", type=int, help="items to recommend (20, or all candidates)")
     parser.add_argument("--exclude", metavar="ITEM", action="append", default=[], help="never this item; repeatable")
+    parser.add_argument("--allow", metavar="ITEM", action="append", help="none but this item; repeatable")
+    parser.add_argument("--candidate", metavar="ITEM", action="append", help="rank this item, no other; repeatable")
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
@@ -61,14 +62,16 @@ def tls_of(args: argparse.Namespace) -> Any:
 def main(args: argparse.Namespace) -> int:
     """Prints the answer. Raises ConfigError, DataError, ServingError."""
     from nextclick.serving.client import Client
+    from nextclick.serving.messages import DEFAULT_TOP_K
 
     with Client(args.address, args.model, label=args.label, timeout_seconds=args.timeout, tls=tls_of(args)) as client:
         started = time.perf_counter()
-        answer = client.predict(args.items, k=args.k, exclude=args.exclude)
+        answer = client.predict(args.items, k=args.k, exclude=args.exclude, allow=args.allow, candidates=args.candidate)
         milliseconds = (time.perf_counter() - started) * 1000
     print(f"model {args.model}, version {answer.model_version}, {milliseconds:.1f} ms", file=sys.stderr)
-    if len(answer.items) < args.k:
-        print(f"only {len(answer.items)} of {args.k} items: the model answers no more than these", file=sys.stderr)
+    wanted = args.k or len(set(args.candidate or ())) or DEFAULT_TOP_K
+    if len(answer.items) < wanted:
+        print(f"only {len(answer.items)} of {wanted} items: the model answers no more than these", file=sys.stderr)
     for item, score in zip(answer.items, answer.scores, strict=True):
         print(f"{item}\t{score:.4f}")
     options.write_json(
