@@ -115,8 +115,8 @@ def baseline_ranks_feature(baseline: str) -> str:
 
 
 def attribute_feature(name: str) -> str:
-    """Name of the raw feature that holds a column of `data.attributes`."""
-    return f"attribute_{name}"
+    """Name of the raw feature that holds an entry of `data.attributes`: "attribute_device_category"."""
+    return f"attribute_{name.replace('.', '_')}"
 
 
 def side_feature(name: str) -> str:

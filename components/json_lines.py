@@ -35,6 +35,15 @@ class JsonLines:
         self._example = _first_object(file, first.data)
         self.columns: Sequence[str] = list(self._example)
 
+    def has_path(self, column: str, path: Sequence[str]) -> bool:
+        """See `source.Source`; the first object's value may be null."""
+        found = self._example[self.columns[normalised(self.columns).index(column)]]
+        for key in path:
+            if not isinstance(found, dict) or key not in found:
+                return False
+            found = found[key]
+        return True
+
     def rows(self, wanted: Sequence[str], nested: Mapping[str, pa.DataType]) -> Iterator[Rows]:
         """See `source.Source`; a wanted column that the first object lacks is there, in case others have it."""
         names = dict(zip(normalised(self.columns), self.columns, strict=True))

@@ -37,6 +37,15 @@ class Parquet:
             raise DataError(f"{file.path} is damaged or no Parquet file: get it anew ({error})") from error
         self.columns: Sequence[str] = self._file.schema_arrow.names
 
+    def has_path(self, column: str, path: Sequence[str]) -> bool:
+        """See `source.Source`."""
+        kind = self._file.schema_arrow.types[normalised(self.columns).index(column)]
+        for key in path:
+            if not pa.types.is_struct(kind) or kind.get_field_index(key) < 0:
+                return False
+            kind = kind[kind.get_field_index(key)].type
+        return True
+
     def rows(self, wanted: Sequence[str], nested: Mapping[str, pa.DataType]) -> Iterator[Rows]:
         """See `source.Source`."""
         del nested  # the file knows its types

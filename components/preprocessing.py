@@ -46,6 +46,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
 def _vocabulary_positions(item_ids: Any, config: configuration.FeaturesConfig) -> Any:
     vocabulary = tft.vocabulary(
         item_ids.flat_values,
+        top_k=config.max_items or None,
         frequency_threshold=config.min_item_support if config.min_item_support > 1 else None,
         vocab_filename=contract.VOCABULARY_NAME,
     )

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nextclick.components import (
+    fields,
     lines,
     reader_columns,
     reader_diginetica,
@@ -24,6 +26,7 @@ from nextclick.components import (
     reader_yoochoose,
 )
 from nextclick.components.delimited import Delimited
+from nextclick.components.fields import Field
 from nextclick.components.inputs import InputFile, first_bytes, read_chunks
 from nextclick.components.json_lines import JsonLines
 from nextclick.components.parquet import MAGIC, Parquet
@@ -60,8 +63,8 @@ class Log(NamedTuple):
     reader: Reader
     source: Source
     wanted: list[str]
-    consent: str
-    attributes: tuple[str, ...] = ()
+    consent: tuple[Field, str] | None
+    attributes: tuple[Field, ...] = ()
 
 
 def open_log(file: InputFile, data: DataConfig) -> Log:
@@ -75,16 +78,20 @@ def open_log(file: InputFile, data: DataConfig) -> Log:
     if isinstance(source, Delimited) and reader.is_row(source.columns):
         source = source.with_names(reader.header)
     wanted = reader.wanted(file, source.columns)
+    attributes = tuple(fields.find(file, source, name, "data.attributes") for name in data.attributes)
+    consent = None
     if data.consent:
-        wanted.append(_present(file, source, data.consent.partition("=")[0], "data.consent"))
-    attributes = tuple(_present(file, source, name, "data.attributes") for name in data.attributes)
-    return Log(file, reader, source, list(dict.fromkeys([*wanted, *attributes])), data.consent, attributes)
+        name, _, value = data.consent.partition("=")
+        consent = (fields.find(file, source, name, "data.consent"), value.strip().lower())
+    columns = [field.column for field in (*attributes, *([consent[0]] if consent else []))]
+    return Log(file, reader, source, list(dict.fromkeys([*wanted, *columns])), consent, attributes)
 
 
 def read_clicks(log: Log) -> Iterator[Clicks]:
     """The clicks and rejected rows of a file, batch by batch, in the file's order."""
-    for rows in log.source.rows(log.wanted, log.reader.nested):
-        yield log.reader.clicks(_with_attributes(_with_consent(rows, log.consent), log), log.file)
+    named = (*log.attributes, *([log.consent[0]] if log.consent else []))
+    for rows in log.source.rows(log.wanted, {**fields.nested_types(named), **log.reader.nested}):
+        yield log.reader.clicks(_with_attributes(_with_consent(rows, log), log), log.file)
 
 
 def _open_source(file: InputFile) -> Source:
@@ -120,27 +127,22 @@ def _nearest(columns: Sequence[str]) -> Reader:
     return READERS[best if shares[best] > _NEAR else reader_plain.READER.name]
 
 
-def _present(file: InputFile, source: Source, column: str, option: str) -> str:
-    """The normalised name of a column that an option asks for."""
-    name = column.strip().lower()
-    if name not in normalised(source.columns):
-        raise DataError(
-            f"{file.path}, row 1: column {name} of {option} is missing; found {', '.join(source.columns)[:200]}"
-        )
-    return name
-
-
-def _with_consent(rows: Rows, consent: str) -> Rows:
-    name, _, value = consent.partition("=")
-    name = name.strip().lower()
-    if name not in rows.columns:
+def _with_consent(rows: Rows, log: Log) -> Rows:
+    if log.consent is None:
         return rows
-    return dataclasses.replace(rows, consent=rows.is_equal(name, value.strip()))
+    field, value = log.consent
+    said = pc.utf8_lower(_values(rows, field, log, "data.consent"))
+    return dataclasses.replace(rows, consent=pc.equal(said, value).to_numpy(zero_copy_only=False))
 
 
 def _with_attributes(rows: Rows, log: Log) -> Rows:
-    """The rows with the columns of `data.attributes` as texts; no other column of the log is carried on."""
-    for name in log.attributes:
-        if pa.types.is_nested(rows.columns[name].type):
-            raise DataError(f"{log.file.path}: column {name} of data.attributes holds lists or objects, expected texts")
-    return dataclasses.replace(rows, attributes={name: rows.text(name) for name in log.attributes})
+    """The rows with the fields of `data.attributes` as texts; no other column of the log is carried on."""
+    found = {field.name: _values(rows, field, log, "data.attributes") for field in log.attributes}
+    return dataclasses.replace(rows, attributes=found)
+
+
+def _values(rows: Rows, field: Field, log: Log, option: str) -> pa.Array:
+    try:
+        return fields.values(rows.columns, field)
+    except TypeError as error:
+        raise DataError(f"{log.file.path}: column {field.name} of {option} {error}") from error

@@ -78,13 +78,6 @@ class Rows:
         """A column as large_string [rows]; what is missing is an empty text."""
         return text(self.columns[name])
 
-    def is_equal(self, name: str, value: str) -> npt.NDArray[np.bool_]:
-        """Where a column says just that, whatever the case of its letters; bool [rows]."""
-        found: npt.NDArray[np.bool_] = pc.equal(pc.utf8_lower(self.text(name)), value.lower()).to_numpy(
-            zero_copy_only=False
-        )
-        return found
-
 
 @dataclasses.dataclass(frozen=True)
 class Clicks:

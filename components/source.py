@@ -17,6 +17,9 @@ class Source(Protocol):
     def columns(self) -> Sequence[str]:
         """Names of the columns as the file has them."""
 
+    def has_path(self, column: str, path: Sequence[str]) -> bool:
+        """Whether a column, by its normalised name, holds objects in which those keys lead to a value."""
+
     def rows(self, wanted: Sequence[str], nested: Mapping[str, pa.DataType]) -> Iterator[Rows]:
         """Batches of rows in the file's order.
 

@@ -42,7 +42,7 @@ class DataConfig:
     )
     event_types: tuple[str, ...] = setting((), "event types that count as a click; empty: all")
     attributes: tuple[str, ...] = setting(
-        (), "further columns of the log that are kept (category, price, country, ...); all others are left out"
+        (), "further columns that are kept (category, price, device.category, ...); all others are left out"
     )
     consent: str = setting("", "column=value that every click of a session must have; empty: no such column")
     drop_duplicates: bool = setting(False, "drop clicks of a session with the time, item and type of an earlier one")
@@ -75,6 +75,7 @@ class FeaturesConfig:
     window_length: int = setting(50, "inputs of one training window; longer sessions are cut", minimum=1, maximum=1000)
     lookback: int = setting(50, "newest items of a session that a prediction looks at", minimum=1, maximum=1000)
     min_item_support: int = setting(1, "clicks in the training split below which an item is unknown", minimum=1)
+    max_items: int = setting(0, "items that are known and recommended at most, the most clicked; 0: all", minimum=0)
     oov_buckets: int = setting(1, "indices that unknown items share (by hash)", minimum=1)
     collapse_repeats: bool = setting(False, "consecutive clicks on one item count once")
     side_features: tuple[str, ...] = setting(
@@ -329,13 +330,14 @@ def _column_problems(data: DataConfig) -> Iterator[str]:
 
 def _side_feature_problems(data: DataConfig, features: FeaturesConfig) -> Iterator[str]:
     for name in data.attributes:
-        if not re.fullmatch(r"[a-z0-9_]+", name):
-            yield f"data.attributes must be names in small letters, digits and _, received {name!r}"
-    known = [*SIDE_FEATURES, *(f"attribute_{name}" for name in data.attributes)]
+        if not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)*", name):
+            yield f"data.attributes must be names in small letters, digits, _ and . between them, received {name!r}"
+    attributes = [name.replace(".", "_") for name in data.attributes]
+    known = [*SIDE_FEATURES, *(f"attribute_{name}" for name in attributes)]
     for name in features.side_features:
         if name not in known:
             yield f"features.side_features must be among {', '.join(known)}, received {name!r}"
-    for key, names in (("data.attributes", data.attributes), ("features.side_features", features.side_features)):
+    for key, names in (("data.attributes", attributes), ("features.side_features", features.side_features)):
         if len(set(names)) < len(names):
             yield f"{key} must name each once, received {list(names)!r}"
     if "price" in features.side_features and features.price_attribute not in data.attributes:

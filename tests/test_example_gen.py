@@ -12,7 +12,7 @@ from example_gen_parts import Result, Session, execute, read_dead_letter, read_s
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.components import counts, example_gen, ingest, inputs
+from nextclick.components import counts, example_gen, ingest, inputs, span_drift
 from nextclick.pipeline import config
 from nextclick.pipeline.errors import DataError
 
@@ -298,7 +298,8 @@ def _ingest_without_beam(folder: Path, **data: Any) -> Result:
     """What the executor does, with a dictionary in Beam's place: a hundred times faster."""
     effective = config.replace(config.Config(), {f"data.{name}": value for name, value in data.items()}).data
     splits = {split: str(folder / f"Split-{split}") for split in ("train", "validation", "test")}
-    outputs = ingest.Outputs(splits, str(folder / "dead_letter"), str(folder / "temporary"), str(folder / "tally.json"))
+    names = ("dead_letter", "temporary", "tally.json", "span_drift.json")
+    outputs = ingest.Outputs(splits, *(str(folder / name) for name in names))
     clicks, _ = inputs.find_inputs(effective)
     shards: dict[Any, list[Any]] = {}
     tallies, items = [], []
@@ -309,8 +310,9 @@ def _ingest_without_beam(folder: Path, **data: Any) -> Result:
             else:
                 shards.setdefault(found[0], []).insert(0, found[1])  # in no particular order
     read = counts.merge(tallies)
+    write = ingest.WriteSessions(effective, effective.shards, outputs, (span_drift.NO_SPAN,) * len(clicks))
     for element in shards.items():
-        for found in ingest.WriteSessions(effective, effective.shards, outputs).process(element, read, counts.Tally()):
+        for found in write.process(element, read, counts.Tally()):
             (items if isinstance(found, beam.pvalue.TaggedOutput) else tallies).append(found)
     ingest.write_tally(counts.merge(tallies), outputs.tally, ingest.distinct_items([part.value for part in items]))
     tally = counts.from_json(Path(outputs.tally).read_text())

@@ -85,5 +85,27 @@ def test_rare_items_repeats_and_buckets_follow_the_configuration(tmp_path):
     assert 1 <= encoded[2] <= 4
 
 
+def test_only_the_most_clicked_items_are_known_and_the_others_are_hashed(tmp_path):
+    config = configuration.replace(runs.CONFIG, {"features.max_items": 2, "features.oov_buckets": 50})
+    output = runs.transform(config, {"train": TRAIN}, tmp_path)
+    assert output.vocabulary_by_name(contract.VOCABULARY_NAME) == [b"b", b"a"]
+    ids = [[b"b", b"a", b"007", b"A 1", b"007"]]
+    encoded = output.transform_features_layer()({contract.ITEM_IDS: tf.sparse.from_dense(ids)})
+    first, second, *others = encoded[contract.ITEM_INDICES].to_list()[0]
+    assert (first, second) == (51, 52)
+    # Items outside the vocabulary are told apart by their hashes, and each is the same wherever it stands.
+    assert others[0] == others[2] != others[1]
+    assert all(1 <= index <= 50 for index in others)
+
+
+def test_of_equally_clicked_items_the_same_ones_are_known_in_every_run(tmp_path):
+    config = configuration.replace(runs.CONFIG, {"features.max_items": 4})
+    names = []
+    for number, shards in enumerate((1, 3)):
+        output = runs.transform(config, {"train": TRAIN[:: 1 - 2 * number]}, tmp_path / str(number), shards=shards)
+        names.append(output.vocabulary_by_name(contract.VOCABULARY_NAME))
+    assert names[0] == names[1] == [b"b", b"a", "é".encode(), b'a,"b\t']
+
+
 def rows(sequences):
     return sorted(part.tolist() for part in np.split(sequences.values, sequences.splits[1:-1]))
