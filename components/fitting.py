@@ -19,6 +19,8 @@ from nextclick.components.validation import Judge
 from nextclick.pipeline.config import Config
 
 Report = Callable[[str], None]
+# Changes a model with fresh weights before its first step; see warm_start.py.
+Start = Callable[[Recommender], None]
 _SECONDS_BETWEEN_REPORTS = 5.0
 _FIRST_CHUNK = 5  # batches
 
@@ -33,6 +35,7 @@ class Epoch:
       recall, mrr: at 20, on validation.
       seconds: of training and validation.
       training_seconds: of training alone.
+      cpu_seconds: processor time of training alone, of all threads.
       events: pairs of input and target trained on.
     """
 
@@ -42,6 +45,7 @@ class Epoch:
     mrr: float
     seconds: float
     training_seconds: float
+    cpu_seconds: float
     events: int
 
 
@@ -54,15 +58,25 @@ class Fitted:
       best_epoch: the number of that epoch; 0: the model is untrained.
       history: every epoch that was trained.
       refit_history: epochs of the training on all data, where there was one; `model` is then of the last.
+      mrr_before: at 20, on validation, before the first step of a model that did not start from fresh weights.
     """
 
     model: Recommender
     best_epoch: int
     history: list[Epoch]
     refit_history: list[Epoch] = dataclasses.field(default_factory=list)
+    mrr_before: float | None = None
 
 
-def fit(config: Config, train: Split, validation: Split, items: int, *, report: Report | None = None) -> Fitted:
+def fit(
+    config: Config,
+    train: Split,
+    validation: Split,
+    items: int,
+    *,
+    report: Report | None = None,
+    start: Start | None = None,
+) -> Fitted:
     """Trains until validation MRR@20 stops rising, and returns the weights of the best epoch.
 
     Args:
@@ -71,10 +85,12 @@ def fit(config: Config, train: Split, validation: Split, items: int, *, report: 
       validation: decides when to stop; with no sessions, all of `training.epochs` are trained.
       items: size of the vocabulary.
       report: receives a line of progress every few seconds; by default it goes to stderr.
+      start: sets the weights to start from; None: fresh ones.
     """
     report = report or _to_stderr
-    run = _Run(config, train, items, report)
+    run = _Run(config, train, items, report, start)
     judge = Judge(run.model, validation.sessions, config.features.lookback)
+    before = judge()[1] if start else None
     best = _Best(run.model)
     history: list[Epoch] = []
     for number in range(1, config.training.epochs + 1):
@@ -84,12 +100,14 @@ def fit(config: Config, train: Split, validation: Split, items: int, *, report: 
         if best.offer(history[-1]):
             best.keep(run.model, history[-1])
     best.restore(run.model)
-    return Fitted(run.model, best.epoch, history)
+    return Fitted(run.model, best.epoch, history, mrr_before=before)
 
 
-def fit_epochs(config: Config, train: Split, items: int, epochs: int, *, report: Report | None = None) -> Fitted:
+def fit_epochs(
+    config: Config, train: Split, items: int, epochs: int, *, report: Report | None = None, start: Start | None = None
+) -> Fitted:
     """Trains for a given number of epochs, with nothing held out: the second half of `data.refit`."""
-    run = _Run(config, train, items, report or _to_stderr)
+    run = _Run(config, train, items, report or _to_stderr, start)
     history = []
     for number in range(1, epochs + 1):
         if not run.exhausted:
@@ -118,10 +136,12 @@ class _Best:
 class _Run:
     """Everything that lives as long as one training."""
 
-    def __init__(self, config: Config, train: Split, items: int, report: Report) -> None:
+    def __init__(self, config: Config, train: Split, items: int, report: Report, start: Start | None) -> None:
         tf_keras.utils.set_random_seed(config.seed % 2**32)
         self.config, self.report = config, report
         self.model = build_model(config, items)
+        if start:
+            start(self.model)
         self.windows = train.windows
         self.steps = TrainingSteps(self.model, self.windows, config.training, config.seed)
         self.generator = np.random.default_rng(config.seed)
@@ -156,9 +176,9 @@ class _Run:
 
 
 def _one_epoch(run: _Run, judge: Judge | None, number: int) -> Epoch:
-    start = time.monotonic()
+    start, cpu = time.monotonic(), time.process_time()
     loss, events = run.train_epoch(number)
-    trained = time.monotonic()
+    trained, cpu = time.monotonic(), time.process_time() - cpu
     recall, mrr = judge() if judge else (math.nan, math.nan)
     line = Epoch(
         epoch=number,
@@ -167,6 +187,7 @@ def _one_epoch(run: _Run, judge: Judge | None, number: int) -> Epoch:
         mrr=mrr,
         seconds=time.monotonic() - start,
         training_seconds=trained - start,
+        cpu_seconds=cpu,
         events=events,
     )
     validated = "" if math.isnan(mrr) else f", validation Recall@20 {recall:.4f}, MRR@20 {mrr:.4f}"

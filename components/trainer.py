@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_transform.output_wrapper import TFTransformOutput
 
-from nextclick.components import contract, dataset, fitting
+from nextclick.components import contract, dataset, fitting, warm_start
 from nextclick.components.fitting import Fitted
 from nextclick.components.memory import peak_memory_bytes
 from nextclick.components.restricted_signatures import RestrictedSignatures
@@ -31,7 +31,8 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: TFX's FnArgs. Read are `custom_config["config"]` (JSON text of the configuration), `train_files` and
-        `eval_files` (transformed examples), `transform_output`, `serving_model_dir` and `model_run_dir`.
+        `eval_files` (transformed examples), `transform_output`, `serving_model_dir`, `model_run_dir` and, for
+        `training.warm_start`, `base_model`: the folder of the served model, which need not hold one.
 
     Raises: DataError where the training split has no item to learn.
     """
@@ -44,19 +45,23 @@ def run_fn(fn_args: Any) -> None:
     train = dataset.read_split(fn_args.train_files, spec)
     check_known(train, config)
     validation = dataset.read_split(fn_args.eval_files, spec)
-    fitted = fit(config, train, validation, len(vocabulary))
+    warm = warm_start.WarmStart(fn_args.base_model, vocabulary) if config.training.warm_start else None
+    fitted = fit(config, train, validation, len(vocabulary), warm)
     write_logs(fn_args.model_run_dir, fitted)
     export(config, fitted, transform, vocabulary, fn_args.serving_model_dir)
-    write_summary(fn_args.model_run_dir, fitted, time.monotonic() - start)
+    write_summary(fn_args.model_run_dir, fitted, time.monotonic() - start, warm)
 
 
-def fit(config: Config, train: dataset.Split, validation: dataset.Split, items: int) -> Fitted:
+def fit(
+    config: Config, train: dataset.Split, validation: dataset.Split, items: int, start: fitting.Start | None = None
+) -> Fitted:
     """Fits as the configuration says; with `data.refit` the model is trained again, on both splits."""
-    fitted = fitting.fit(config, train, validation, items)
+    fitted = fitting.fit(config, train, validation, items, start=start)
     if not config.data.refit or not fitted.best_epoch:
         return fitted
     print(f"refit on train and validation for {fitted.best_epoch} epochs", file=sys.stderr, flush=True)
-    again = fitting.fit_epochs(config, dataset.concatenate(train, validation), items, fitted.best_epoch)
+    both = dataset.concatenate(train, validation)
+    again = fitting.fit_epochs(config, both, items, fitted.best_epoch, start=start)
     return dataclasses.replace(fitted, model=again.model, refit_history=again.history)
 
 
@@ -86,7 +91,7 @@ def export(config: Config, fitted: Fitted, transform: Any, vocabulary: list[byte
     write_warmup(folder, config.serving.model_name, vocabulary, fitted.model.first_item, config.features.lookback)
 
 
-def write_summary(folder: str, fitted: Fitted, seconds: float) -> None:
+def write_summary(folder: str, fitted: Fitted, seconds: float, warm: warm_start.WarmStart | None = None) -> None:
     """Writes training.json: what the report shows of the training."""
     lines = fitted.history + fitted.refit_history
     events = sum(line.events for line in lines)
@@ -101,6 +106,7 @@ def write_summary(folder: str, fitted: Fitted, seconds: float) -> None:
         "peak_memory_bytes": peak_memory_bytes(),
         "refit_epochs": len(fitted.refit_history),
         "history": [_history_line(line) for line in fitted.history],
+        "warm_start": {**warm.summary(), "validation_mrr@20": _or_null(fitted.mrr_before)} if warm else None,
     }
     tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(f"{folder}/{TRAINING_FILE}", "w") as file:
@@ -137,7 +143,11 @@ def _history_line(line: fitting.Epoch) -> Mapping[str, Any]:
     return {
         "epoch": line.epoch,
         "loss": line.loss,
-        "validation_recall@20": None if math.isnan(line.recall) else line.recall,
-        "validation_mrr@20": None if math.isnan(line.mrr) else line.mrr,
+        "validation_recall@20": _or_null(line.recall),
+        "validation_mrr@20": _or_null(line.mrr),
         "seconds": line.seconds,
     }
+
+
+def _or_null(figure: float | None) -> float | None:
+    return None if figure is None or math.isnan(figure) else figure

@@ -127,7 +127,7 @@ class TrainingConfig:
     label_smoothing: float = setting(0.0, "share of the target's mass given to all items", minimum=0, maximum=0.99)
     clip_norm: float = setting(5.0, "global norm that gradients are clipped to; 0: off", minimum=0)
     patience: int = setting(2, "epochs without a better validation MRR@20 after which training stops", minimum=1)
-    warm_start: bool = setting(False, "start from the weights of the served model; not built yet, refused")
+    warm_start: bool = setting(False, "start from the weights of the model served now, item by item")
     threads: int = setting(0, "CPU threads; 0: all", minimum=0)
 
 

@@ -7,7 +7,7 @@
                        │      │ └─ graph ─┐                         │              │
                        └─► BaselineRanks ◄┘─► examples ─► GateEvaluator ─► blessing ─► AtomicPusher
                                                              ▲
-                              ServedModel ── served model ───┘
+                              ServedModel ── served model ───┘     (with training.warm_start also ─► Trainer)
 
 `create_pipeline` takes one value that holds all a pipeline depends on; it chooses components and joins them, the
 configuration tunes them. The runners (pipeline/local.py, kubeflow/runner.py) know nothing of the model.
@@ -25,7 +25,6 @@ from nextclick.components import contract, nodes
 from nextclick.components.example_gen import SessionExampleGen
 from nextclick.pipeline import config, gate
 from nextclick.pipeline.config import Config
-from nextclick.pipeline.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +66,7 @@ def bundled_schema_path() -> str:
 
 
 def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
-    """The whole pipeline for a plan. Raises ConfigError for a setting that no component follows yet."""
-    if plan.config.training.warm_start:
-        raise ConfigError("training.warm_start is not built yet: leave it false, and the model is trained from scratch")
+    """The whole pipeline for a plan."""
     example_gen = _example_gen(plan)
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
@@ -79,7 +76,7 @@ def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     transform = _transform(plan, examples, schema)
     transform.add_upstream_node(validator)
     served = nodes.ServedModel(serving_base_path=plan.serving_base_path, served_state=plan.served_state)
-    trainer = _trainer(plan, transform, schema)
+    trainer = _trainer(plan, transform, schema, served)
     baselines = _baselines(plan, examples, transform)
     evaluator = _evaluator(plan, trainer, served, baselines)
     components = [example_gen, statistics_gen, schema_gen, validator, transform, served, trainer, baselines, evaluator]
@@ -156,13 +153,14 @@ def _transform(plan: Plan, examples: Any, schema: Any) -> Any:
     )
 
 
-def _trainer(plan: Plan, transform: Any, schema: Any) -> Any:
-    """Fits the recommender and exports it."""
+def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
+    """Fits the recommender and exports it; a warm start takes its first weights from the served model."""
     return tfx.components.Trainer(
         run_fn="nextclick.components.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
+        base_model=served.outputs["model"] if plan.config.training.warm_start else None,
         train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
         custom_config=_custom_config(

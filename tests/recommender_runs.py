@@ -137,4 +137,5 @@ def run_arguments(config: Config, folder: Path, run: str = "run") -> Any:
         transform_output=str(folder / "transform"),
         serving_model_dir=str(folder / run / "model"),
         model_run_dir=str(folder / run / "logs"),
+        base_model=None,
     )

@@ -6,6 +6,8 @@ import subprocess
 
 import pipeline_runs as runs
 import pytest
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from nextclick.pipeline import cli
 
@@ -120,6 +122,26 @@ def test_untrained_model_is_refused_and_not_pushed(clicks, first, tmp_path):
     assert "Trainer" not in metrics["run"]["cached_components"]
 
 
+def test_a_warm_start_trains_the_served_model_on_and_lineage_says_from_which(first, clicks):
+    root, _, _ = first
+    settings = runs.small_settings(training__warm_start="true", training__epochs=1, data__refit="false")
+    outcome = runs.nextclick("run", "--data", clicks, "--root", root, *settings)
+    assert outcome.code in (0, 3), outcome.err
+    training = runs.metrics(root)["training"]
+    assert training["warm_start"]["found"] is True
+    assert (training["warm_start"]["items"], training["warm_start"]["new_items"]) == (30, 0)
+    assert training["warm_start"]["validation_mrr@20"] > 0.5
+    assert "30 items keep their vectors" in (root / "reports" / "latest" / "index.html").read_text(encoding="utf-8")
+    connection = mlmd.ConnectionConfig()
+    connection.sqlite.filename_uri = str(root / "metadata.sqlite")
+    store = metadata_store.MetadataStore(connection)
+    trained = max(store.get_executions_by_type("tfx.components.trainer.component.Trainer"), key=lambda found: found.id)
+    events = store.get_events_by_execution_ids([trained.id])
+    (base,) = [event for event in events if event.path.steps and event.path.steps[0].key == "base_model"]
+    (artifact,) = store.get_artifacts_by_id([base.artifact_id])
+    assert "/ServedModel/model/" in artifact.uri
+
+
 def test_killed_in_trainer_goes_on_from_there(clicks, tmp_path):
     arguments = ["run", "--data", clicks, "--root", tmp_path, *runs.small_settings()]
     process = subprocess.Popen(
@@ -171,7 +193,6 @@ def test_bad_log_is_one_sentence_and_exit_2(name, tmp_path, capsys):
     "arguments",
     [
         ["--set", "model.dropout=1.5"],
-        ["--set", "training.warm_start=true"],
         ["--config", "quik"],
         ["--data", "nowhere.csv"],
     ],

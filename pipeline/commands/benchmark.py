@@ -16,7 +16,7 @@ from typing import Any
 from nextclick.pipeline.commands import options
 
 # A part is a module of pipeline/benchmarks/ with `add_arguments(parser)` and `measure(args) -> dict`.
-PARTS: tuple[str, ...] = ("ingest", "serve")
+PARTS: tuple[str, ...] = ("ingest", "train", "serve")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,11 +51,14 @@ def _part(name: str) -> ModuleType:
 
 
 def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
-    """A dictionary as indented lines, figures with thousands separators."""
+    """A dictionary as indented lines, figures with thousands separators; of a list of dictionaries a line each."""
     lines = []
     for name, value in result.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
+        elif isinstance(value, list):
+            for number, entry in enumerate(value, 1):
+                lines.append(f"{indent}{name} {number}: " + ", ".join(f"{k} {_text(v)}" for k, v in entry.items()))
         else:
             lines.append(f"{indent}{name:<32} {_text(value)}")
     return lines

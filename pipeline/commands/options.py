@@ -20,8 +20,8 @@ def add_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """`--config`, `--set` and the options that are short for a setting."""
+def add_config(parser: argparse.ArgumentParser, *, show: bool = True) -> None:
+    """`--config`, `--set`, the options that are short for a setting and, where the command can, `--show-config`."""
     parser.add_argument("--config", metavar="FILE.toml|PRESET", help="quick, default, accurate, gpu, or a TOML file")
     parser.add_argument(
         "--set",
@@ -37,7 +37,10 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-data", metavar="PATH", help="the test split is exactly this log")
     parser.add_argument("--format", metavar="NAME", help="reader of the log; auto looks at the header")
     parser.add_argument("--beam-runner", metavar="NAME", help="direct, flink, spark or dataflow")
-    parser.add_argument("--show-config", action="store_true", help="print the effective configuration as TOML and stop")
+    if show:
+        parser.add_argument(
+            "--show-config", action="store_true", help="print the effective configuration as TOML and stop"
+        )
 
 
 def load_config(args: argparse.Namespace) -> Config:

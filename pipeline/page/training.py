@@ -29,6 +29,7 @@ def section(metrics: Any) -> Section:
 
 def _facts(metrics: Any) -> Facts:
     training = values.mapping(metrics, "training")
+    warm = values.mapping(metrics, "training", "warm_start")
     speed = values.show_count(training.get("events_per_second"))
     return Facts(
         (
@@ -39,7 +40,19 @@ def _facts(metrics: Any) -> Facts:
             ("Events per second", speed),
             ("Parameters", values.show_count(training.get("parameters"))),
             ("Peak memory", values.show_bytes(training.get("peak_memory_bytes"))),
+            *((("Started from", _warm_start(warm)),) if warm else ()),
         )
+    )
+
+
+def _warm_start(warm: dict[str, Any]) -> str:
+    """What a warm start carried over."""
+    if not warm.get("found"):
+        return "fresh weights: no model was served yet"
+    return (
+        f"the served model: {values.show_count(warm.get('items'))} items keep their vectors, "
+        f"{values.show_count(warm.get('new_items'))} are new, {values.show_count(warm.get('dropped_items'))} are gone; "
+        f"validation MRR@20 before the first step {values.show_figure(warm.get('validation_mrr@20'))}"
     )
 
 
