@@ -14,13 +14,14 @@ import tf_keras
 from nextclick.components.batches import make_plan
 from nextclick.components.dataset import Split
 from nextclick.components.model import Recommender, build_model
+from nextclick.components.sequences import Sequences
 from nextclick.components.steps import TrainingSteps
 from nextclick.components.validation import Judge
 from nextclick.pipeline.config import Config
 
 Report = Callable[[str], None]
-# Changes a model with fresh weights before its first step; see warm_start.py.
-Start = Callable[[Recommender], None]
+# Changes a model with fresh weights before its first step, knowing its training windows; see warm_start.py.
+Start = Callable[[Recommender, Sequences], None]
 _SECONDS_BETWEEN_REPORTS = 5.0
 _FIRST_CHUNK = 5  # batches
 
@@ -141,7 +142,7 @@ class _Run:
         self.config, self.report = config, report
         self.model = build_model(config, items)
         if start:
-            start(self.model)
+            start(self.model, train.windows)
         self.windows = train.windows
         self.steps = TrainingSteps(self.model, self.windows, config.training, config.seed)
         self.generator = np.random.default_rng(config.seed)

@@ -8,11 +8,12 @@ import pytest
 import recommender_runs as runs
 import tensorflow as tf
 
-from nextclick.components import contract, trainer, warm_start
+from nextclick.components import contract, sequences, trainer, warm_start
 from nextclick.components.model import build_model
 from nextclick.pipeline import config as configuration
 
 GONE, NEW = 3, [b"new 1", b"new 2"]
+NOTHING = sequences.from_lists([])
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +26,10 @@ def next_vocabulary(earlier):
     return [NEW[0], *reversed(earlier.vocabulary[GONE:]), NEW[1]]
 
 
-def carried_over(earlier, vocabulary, **settings):
+def carried_over(earlier, vocabulary, windows=NOTHING, **settings):
     model = build_model(configuration.replace(runs.CONFIG, settings), len(vocabulary))
     before = [weight.numpy() for weight in model.trainable_variables]
-    return model, before, warm_start.carry_over(warm_start.read(earlier.folder), model, vocabulary)
+    return model, before, warm_start.carry_over(warm_start.read(earlier.folder), model, windows, vocabulary)
 
 
 def rows_by_item(model, vocabulary):
@@ -54,13 +55,15 @@ def saved_rows(earlier):
     return dict(zip(earlier.vocabulary, table[2:], strict=True))
 
 
-def test_new_items_keep_their_fresh_rows_and_the_unknown_item_its_trained_one(earlier):
-    vocabulary = next_vocabulary(earlier)
-    model, before, _ = carried_over(earlier, vocabulary)
+def test_a_new_item_starts_at_the_mean_of_the_known_items_next_to_it(earlier):
+    # Item 2 is "new 1", item 30 "new 2", item 1 unknown. A window's end has no neighbour.
+    windows = sequences.from_lists([[3, 2, 4], [2, 30, 1], [5, 5], [2, 3], [1, 2]])
+    model, before, _ = carried_over(earlier, next_vocabulary(earlier), windows)
     fresh = next(values for values in before if values.shape == (31, 16))
     rows = model.embedding.numpy()
-    np.testing.assert_array_equal(rows[[2, 30]], fresh[[2, 30]])
-    assert np.abs(rows[[2, 30]]).max() > 0.01
+    np.testing.assert_allclose(rows[2], (rows[3] + rows[4] + rows[3]) / 3, rtol=1e-5)
+    np.testing.assert_array_equal(rows[30], fresh[30])  # its only neighbours are new or unknown
+    assert np.abs(fresh[30]).max() > 0.01
 
 
 def test_a_model_of_the_same_items_answers_as_the_earlier_one(earlier):
@@ -96,7 +99,7 @@ def test_an_output_matrix_and_its_constants_move_with_their_items(earlier, tmp_p
     tf.saved_model.save(saved, str(tmp_path))
     second = build_model(configuration.replace(runs.CONFIG, settings), 5)
     order = [4, 2, 0, 1, 3]
-    warm_start.carry_over(warm_start.read(str(tmp_path)), second, [vocabulary[place] for place in order])
+    warm_start.carry_over(warm_start.read(str(tmp_path)), second, NOTHING, [vocabulary[place] for place in order])
     np.testing.assert_array_equal(second.output_bias.numpy(), [4.0, 2.0, 0.0, 1.0, 3.0])
     np.testing.assert_array_equal(second.output_embedding.numpy(), first.output_embedding.numpy()[order])
 
@@ -105,7 +108,7 @@ def test_without_a_served_model_training_starts_from_fresh_weights(tmp_path, cap
     start = warm_start.WarmStart(str(tmp_path), [b"a", b"b"])
     model = build_model(runs.CONFIG, 2)
     before = [weight.numpy() for weight in model.trainable_variables]
-    start(model)
+    start(model, sequences.from_lists([[2, 3, 2]]))
     for variable, old in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), old)
     assert "fresh weights" in capsys.readouterr().err
