@@ -144,9 +144,11 @@ class _Run:
         if start:
             start(self.model, train.windows)
         self.windows = train.windows
-        self.steps = TrainingSteps(self.model, self.windows, config.training, config.seed)
-        self.generator = np.random.default_rng(config.seed)
         self.steps_left = math.inf if config.training.max_steps < 0 else config.training.max_steps
+        epoch_steps = round(int((self.windows.lengths - 1).sum()) / config.training.batch_size)
+        total_steps = int(min(self.steps_left, epoch_steps * config.training.epochs))
+        self.steps = TrainingSteps(self.model, self.windows, config.training, config.seed, total_steps=total_steps)
+        self.generator = np.random.default_rng(config.seed)
 
     @property
     def exhausted(self) -> bool:

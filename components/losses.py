@@ -1,4 +1,7 @@
-"""Losses of next-item prediction: mean over predictions, from logits, targets as places in the vocabulary."""
+"""Losses of next-item prediction: mean over predictions, from logits, targets as places in the vocabulary.
+
+Each has a twin in the plural that returns the loss of each prediction.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,19 @@ def softmax_loss(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float
 
     Returns: float32 scalar, mean over predictions of -log softmax(logits)[label]; 0 where there are none.
     """
-    losses = _cross_entropy(label_smoothing)(tf.convert_to_tensor(logits), tf.convert_to_tensor(labels))
-    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
+    return mean(softmax_losses(labels, logits, label_smoothing=label_smoothing))
+
+
+def softmax_losses(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
+    """As `softmax_loss`, float32 [predictions]."""
+    losses: tf.Tensor = _cross_entropy(label_smoothing)(tf.convert_to_tensor(logits), tf.convert_to_tensor(labels))
+    return losses
+
+
+def mean(losses: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean of losses [predictions], each times its weight [predictions], if given; 0 where there are none."""
+    weighted = losses if weights is None else losses * weights
+    return tf.math.divide_no_nan(tf.reduce_sum(weighted), tf.cast(tf.size(losses), losses.dtype))
 
 
 def sampled_softmax_loss(
@@ -46,16 +60,38 @@ def sampled_softmax_loss(
 
     Returns: float32 scalar.
     """
+    return mean(
+        sampled_softmax_losses(
+            labels,
+            target_logits,
+            negatives,
+            negative_logits,
+            negative_log_probability=negative_log_probability,
+            label_smoothing=label_smoothing,
+        )
+    )
+
+
+def sampled_softmax_losses(
+    labels: tf.Tensor,
+    target_logits: tf.Tensor,
+    negatives: tf.Tensor,
+    negative_logits: tf.Tensor,
+    *,
+    negative_log_probability: tf.Tensor,
+    label_smoothing: float = 0.0,
+) -> tf.Tensor:
+    """As `sampled_softmax_loss`, float32 [predictions]."""
     count = tf.cast(tf.size(negatives), tf.float32)
     corrected = negative_logits - (tf.math.log(count) + negative_log_probability)
     collides = tf.equal(tf.cast(labels, tf.int64)[:, None], tf.cast(negatives, tf.int64)[None, :])
     corrected = tf.where(collides, corrected.dtype.min, corrected)
     logits = tf.concat([target_logits[:, None], corrected], axis=1)  # [predictions, 1 + n]
-    loss = softmax_loss(tf.zeros_like(labels), logits)
+    losses = softmax_losses(tf.zeros_like(labels), logits)
     if label_smoothing:
         weights = tf.nn.softmax(-negative_log_probability)  # ∝ 1 / Q: the draws' mean becomes that of all items
-        loss += label_smoothing * tf.reduce_mean(target_logits - tf.linalg.matvec(negative_logits, weights))
-    return loss
+        losses += label_smoothing * (target_logits - tf.linalg.matvec(negative_logits, weights))
+    return losses
 
 
 def _cross_entropy(label_smoothing: float) -> Any:

@@ -34,6 +34,7 @@ class Optimizer:
       variables: what is trained.
       momentum: of sgd.
       weight_decay: of adamw, per step, times the learning rate.
+      clip_value: each entry of a gradient is limited to ± this, before the norm is looked at; 0: it is not.
       clip_norm: the gradients are scaled down so that their global norm is at most this; 0: they are not.
     """
 
@@ -44,10 +45,11 @@ class Optimizer:
         *,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        clip_value: float = 0.0,
         clip_norm: float = 0.0,
     ) -> None:
         kind = _kinds(momentum, weight_decay)[name]
-        self._rule, self._clip_norm = kind.rule, clip_norm
+        self._rule, self._clip_value, self._clip_norm = kind.rule, clip_value, clip_norm
         self.variables_trained = list(variables)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.slots = [
@@ -56,11 +58,11 @@ class Optimizer:
         ]
 
     def apply(self, gradients: Sequence[Any], rate: tf.Tensor) -> tf.Tensor:
-        """One step; a gradient is a tensor, IndexedSlices (rows) or None. Returns the global norm before clipping."""
+        """One step; a gradient is a tensor, IndexedSlices (rows) or None. Returns the unclipped global norm."""
         self.step.assign_add(1)
         step = tf.cast(self.step, tf.float32)
         present = [
-            (_merged(gradient), variable, slots)
+            (_clipped(_merged(gradient), self._clip_value), variable, slots)
             for gradient, variable, slots in zip(gradients, self.variables_trained, self.slots, strict=True)
             if gradient is not None
         ]
@@ -91,6 +93,14 @@ def _merged(gradient: Any) -> Any:
         return gradient
     rows, places = tf.unique(gradient.indices)
     return tf.IndexedSlices(tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows)), rows)
+
+
+def _clipped(gradient: Any, limit: float) -> Any:
+    if not limit:
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(tf.clip_by_value(gradient.values, -limit, limit), gradient.indices)
+    return tf.clip_by_value(gradient, -limit, limit)
 
 
 def _scaled(gradient: Any, scale: Any) -> Any:

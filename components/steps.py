@@ -10,10 +10,12 @@ import tensorflow as tf
 
 from nextclick.components import contract
 from nextclick.components.batches import Plan
-from nextclick.components.losses import sampled_softmax_loss, softmax_loss
+from nextclick.components.losses import mean, sampled_softmax_losses, softmax_losses
 from nextclick.components.model import Recommender
 from nextclick.components.negatives import PopularitySampler
 from nextclick.components.optimizers import Optimizer
+from nextclick.components.pairwise_losses import bpr_max_losses, top1_max_losses
+from nextclick.components.schedule import learning_rate
 from nextclick.components.sequences import Sequences
 from nextclick.pipeline.config import TrainingConfig
 
@@ -32,10 +34,13 @@ class TrainingSteps:
       windows: what to train on.
       config: section `training`.
       seed: of dropout and negatives; each step derives its own, so that results do not depend on scheduling.
+      total_steps: of the whole training, were it not stopped early; what a learning rate that decays is spread over.
     """
 
-    def __init__(self, model: Recommender, windows: Sequences, config: TrainingConfig, seed: int) -> None:
-        self.model, self.config, self.seed = model, config, seed % 2**31
+    def __init__(
+        self, model: Recommender, windows: Sequences, config: TrainingConfig, seed: int, *, total_steps: int
+    ) -> None:
+        self.model, self.config, self.seed, self.total_steps = model, config, seed % 2**31, total_steps
         self._values = tf.constant(windows.values, tf.int32)
         self._starts = tf.constant(windows.splits[:-1])
         self._lengths = tf.constant(windows.lengths)
@@ -44,11 +49,14 @@ class TrainingSteps:
             model.trainable_variables,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
+            clip_value=config.clip_value,
             clip_norm=config.clip_norm,
         )
+        counts = _target_counts(model, windows)
+        self.weights = target_weights(counts, config.rare_target_power) if config.rare_target_power else None
         self.sampler = None
-        if config.loss == "sampled_softmax" or (config.loss == "auto" and model.items > FULL_SOFTMAX_ITEMS):
-            self.sampler = PopularitySampler(_target_counts(model, windows), config.sampling_power)
+        if samples_negatives(config.loss, model.items):
+            self.sampler = PopularitySampler(counts, config.sampling_power)
         self._loop = tf.function(
             self._run,
             input_signature=[tf.TensorSpec([None], tf.int32)] * 3 + [tf.TensorSpec([], tf.int32)] * 2,
@@ -85,26 +93,47 @@ class TrainingSteps:
         with tf.GradientTape() as tape:
             vectors = self.model(windows[:, :-1], training=True, seed=seed)
             vectors = tf.gather(tf.reshape(vectors, [-1, vectors.shape[-1]]), places)  # [events, embedding_size]
-            loss = self._loss(labels, vectors, seed)
-        self.optimizer.apply(tape.gradient(loss, variables), tf.constant(self.config.learning_rate))
+            weights = None if self.weights is None else tf.gather(self.weights, labels)
+            loss = mean(self._losses(labels, vectors, seed), weights)
+        rate = learning_rate(self.optimizer.step, self.total_steps, self.config)
+        self.optimizer.apply(tape.gradient(loss, variables), rate)
         return loss, tf.size(labels)
 
-    def _loss(self, labels: tf.Tensor, vectors: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        model, smoothing = self.model, self.config.label_smoothing
+    def _losses(self, labels: tf.Tensor, vectors: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Loss of each event, float32 [events], of labels [events] and session vectors [events, embedding_size]."""
+        model, config = self.model, self.config
         if self.sampler is None:
             logits = tf.matmul(vectors, model.item_vectors(), transpose_b=True) + model.item_bias()
-            return softmax_loss(labels, logits, label_smoothing=smoothing)
-        negatives = self.sampler.draw(self.config.negatives, seed + tf.constant([0, _NEGATIVES_STREAM]))
+            return softmax_losses(labels, logits, label_smoothing=config.label_smoothing)
+        negatives = self.sampler.draw(config.negatives, seed + tf.constant([0, _NEGATIVES_STREAM]))
         target_logits = tf.reduce_sum(vectors * model.item_vectors(labels), axis=1) + model.item_bias(labels)
         logits = tf.matmul(vectors, model.item_vectors(negatives), transpose_b=True) + model.item_bias(negatives)
-        return sampled_softmax_loss(
+        if config.loss == "bpr_max":
+            return bpr_max_losses(labels, target_logits, negatives, logits, regularization=config.score_regularization)
+        if config.loss == "top1_max":
+            return top1_max_losses(labels, target_logits, negatives, logits)
+        return sampled_softmax_losses(
             labels,
             target_logits,
             negatives,
             logits,
             negative_log_probability=tf.gather(self.sampler.log_probability, negatives),
-            label_smoothing=smoothing,
+            label_smoothing=config.label_smoothing,
         )
+
+
+def samples_negatives(loss: str, items: int) -> bool:
+    """Whether a target is compared with items that are drawn, not with all: by `training.loss` and vocabulary size."""
+    return items > FULL_SOFTMAX_ITEMS if loss == "auto" else loss != "softmax"
+
+
+def target_weights(counts: npt.NDArray[np.int64], power: float) -> tf.Tensor:
+    """Weight of an event by its target, float32 [items]: ∝ clicks^-power, 1 in the mean over all events.
+
+    `counts`, int64 [items], are the clicks of each item as a target; the rarer the item, the greater its weight.
+    """
+    weights = np.maximum(counts, 1).astype(np.float64) ** -power
+    return tf.constant(weights * counts.sum() / max((weights * counts).sum(), 1e-12), tf.float32)
 
 
 def _target_counts(model: Recommender, windows: Sequences) -> npt.NDArray[np.int64]:

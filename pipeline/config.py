@@ -116,15 +116,31 @@ class TrainingConfig:
     learning_rate: float = setting(0.004, "of the optimiser", minimum=0)
     optimizer: str = setting("adam", "the optimiser", choices=("adam", "nadam", "adamw", "adagrad", "sgd"))
     loss: str = setting(
-        "auto", "auto: full softmax for small catalogues, sampled above", choices=("auto", "softmax", "sampled_softmax")
+        "auto",
+        "auto: full softmax for small catalogues, sampled above; bpr_max and top1_max compare in pairs",
+        choices=("auto", "softmax", "sampled_softmax", "bpr_max", "top1_max"),
     )
-    negatives: int = setting(2048, "shared negatives of a step of sampled_softmax", minimum=1)
+    negatives: int = setting(2048, "shared negatives of a step, for every loss but softmax", minimum=1)
+    score_regularization: float = setting(1.0, "of bpr_max: pulls the negatives' scores to zero", minimum=0)
+    rare_target_power: float = setting(
+        0.0,
+        "events weigh by their target's clicks to minus this power, 1 on average; 0: all alike",
+        minimum=0,
+        maximum=1,
+    )
+    schedule: str = setting(
+        "constant",
+        "the learning rate after the warm-up; linear and cosine reach zero after training.epochs",
+        choices=("constant", "linear", "cosine"),
+    )
+    warmup_steps: int = setting(0, "steps in which the learning rate rises to its value", minimum=0)
     sampling_power: float = setting(
         0.5, "negatives are drawn by popularity to this power; 0: all items alike", minimum=0, maximum=1
     )
     momentum: float = setting(0.0, "of the sgd optimiser", minimum=0, maximum=0.999)
     weight_decay: float = setting(0.01, "of the adamw optimiser, times the learning rate at each step", minimum=0)
     label_smoothing: float = setting(0.0, "share of the target's mass given to all items", minimum=0, maximum=0.99)
+    clip_value: float = setting(0.0, "bound of each entry of a gradient, before clip_norm; 0: off", minimum=0)
     clip_norm: float = setting(5.0, "global norm that gradients are clipped to; 0: off", minimum=0)
     patience: int = setting(2, "epochs without a better validation MRR@20 after which training stops", minimum=1)
     warm_start: bool = setting(False, "start from the weights of the model served now, item by item")
@@ -309,6 +325,8 @@ def _problems(config: Config) -> Iterator[str]:
             yield problem
     if config.data.min_session_length > config.data.max_session_length:
         yield "data.min_session_length must not be greater than data.max_session_length"
+    if config.training.label_smoothing and config.training.loss in ("bpr_max", "top1_max"):
+        yield f"training.label_smoothing is of softmax losses: set it to 0 for training.loss={config.training.loss}"
     yield from _column_problems(config.data)
     yield from _side_feature_problems(config.data, config.features)
 

@@ -92,6 +92,11 @@ def test_shortest_session_longer_than_longest_is_refused():
         config.replace(Config(), {"data.min_session_length": 9, "data.max_session_length": 8})
 
 
+def test_label_smoothing_of_a_loss_that_has_none_is_refused():
+    with pytest.raises(ConfigError, match=r"training\.label_smoothing is of softmax losses"):
+        config.replace(Config(), {"training.loss": "bpr_max", "training.label_smoothing": 0.1})
+
+
 def test_keep_leaves_only_the_named_sections_and_keys():
     changed = config.replace(Config(), {"seed": 7, "features.lookback": 9, "data.refit": False, "gate.enabled": False})
     kept = config.keep(changed, "features", "data.refit")

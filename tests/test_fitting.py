@@ -81,9 +81,26 @@ def test_one_seed_gives_the_same_weights_and_another_does_not(loss):
     assert first != weights(2)
 
 
-def test_sampled_softmax_learns_the_cycle():
-    found = fit(config_of(loss="sampled_softmax", negatives=10), TRAIN, VALIDATION, ITEMS, report=quiet)
-    assert found.history[found.best_epoch - 1].mrr > 0.9
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "sampled_softmax"},
+        {"loss": "bpr_max", "score_regularization": 0.01},
+        {"loss": "top1_max"},
+        {"schedule": "cosine", "warmup_steps": 5, "clip_value": 0.01, "rare_target_power": 0.5},
+    ],
+)
+def test_the_cycle_is_learnt_by_any_loss_and_schedule(settings):
+    found = fit(config_of(negatives=10, epochs=6, **settings), TRAIN, VALIDATION, ITEMS, report=quiet)
+    assert found.history[found.best_epoch - 1].mrr > 0.8
+
+
+def test_a_rate_that_has_decayed_to_zero_changes_nothing_more():
+    """All of the line is over after one epoch's steps, where these are all there are; one more would be seen."""
+    one = fit_epochs(config_of(epochs=1, schedule="linear"), TRAIN, ITEMS, 1, report=quiet)
+    two = fit_epochs(config_of(epochs=1, schedule="linear"), TRAIN, ITEMS, 2, report=quiet)
+    for weight, other in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
 
 
 def test_unknown_targets_are_not_trained_on():

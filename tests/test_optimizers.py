@@ -90,3 +90,13 @@ def test_a_variable_without_gradient_stays():
     one, two = tf.Variable([1.0]), tf.Variable([1.0])
     Optimizer("sgd", [one, two]).apply([None, tf.constant([1.0])], tf.constant(1.0))
     assert (one.numpy()[0], two.numpy()[0]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_each_entry_is_limited_before_the_norm_is(rows):
+    variable = tf.Variable([[0.0, 0.0], [0.0, 0.0]])
+    gradient = tf.constant([[0.3, -4.0]])
+    gradient = tf.IndexedSlices(gradient, [0]) if rows else tf.concat([gradient, [[0.0, 0.0]]], 0)
+    norm = Optimizer("sgd", [variable], clip_value=0.4).apply([gradient], tf.constant(1.0))
+    np.testing.assert_allclose(variable.numpy(), [[-0.3, 0.4], [0.0, 0.0]], rtol=1e-6)
+    assert norm.numpy() == pytest.approx(0.5)

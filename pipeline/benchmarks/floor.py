@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nextclick.components.steps import FULL_SOFTMAX_ITEMS
+from nextclick.components.steps import samples_negatives
 from nextclick.pipeline.config import Config
 
 _SIDE = 1024
@@ -45,8 +45,6 @@ def flops_per_event(model: Any, config: Config) -> float:
         for weight in model.trainable_variables
         if weight.shape.rank == 2 and weight.shape[0] not in tables and "bias" not in weight.name
     )
-    sampled = config.training.loss == "sampled_softmax" or (
-        config.training.loss == "auto" and model.items > FULL_SOFTMAX_ITEMS
-    )
+    sampled = samples_negatives(config.training.loss, model.items)
     candidates = 1 + config.training.negatives if sampled else model.items
     return float(3 * 2 * (entries + config.model.embedding_size * candidates))
