@@ -86,6 +86,11 @@ def find_inputs(data: DataConfig) -> tuple[list[InputFile], list[InputFile]]:
     return clicks, tests
 
 
+def newest_span(data: DataConfig) -> int | None:
+    """The greatest number of a span that is read; None where the log does not come in spans."""
+    return max((file.span for file in find_inputs(data)[0] if file.span is not None), default=None)
+
+
 def fingerprint(files: Iterable[InputFile], tests: Iterable[InputFile]) -> str:
     """Hex SHA-256 over name and content of every file; whatever changes the examples changes it."""
     digest = hashlib.sha256()

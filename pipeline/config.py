@@ -208,6 +208,22 @@ class GateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class RetrainConfig:
+    """When `nextclick run --if-changed` trains again, besides when there is a new span or no model."""
+
+    new_data: bool = setting(
+        True, "changed files are a reason for run --if-changed; false: only a new span, drift or age is"
+    )
+    max_drift: float = setting(
+        0.1,
+        "drift of changed files from what the last run learnt from, up to which it is no reason",
+        minimum=0,
+        maximum=1,
+    )
+    max_age_days: float = setting(30.0, "age of the served model beyond which it is a reason; 0: none", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class BeamConfig:
     """The engine under ExampleGen, StatisticsGen, Transform and Evaluator."""
 
@@ -238,6 +254,7 @@ class Config:
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
+    retrain: RetrainConfig = dataclasses.field(default_factory=RetrainConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     cluster: ClusterConfig = dataclasses.field(default_factory=ClusterConfig)
 

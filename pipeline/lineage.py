@@ -31,19 +31,23 @@ class NodeRun:
     outputs: Mapping[str, Artifact]
 
 
-def latest_run(metadata_path: str) -> dict[str, NodeRun]:
+def latest_run(metadata_path: str, holding: str = "") -> dict[str, NodeRun]:
     """The nodes of the newest pipeline run in a SQLite metadata store, by node id.
 
+    Args:
+        metadata_path: the SQLite file.
+        holding: id of a node that the run must have finished; "": whichever run is newest.
+
     Raises:
-        NextclickError: the store holds no run.
+        NextclickError: the store holds no such run.
     """
     store = _open(metadata_path)
-    runs = store.get_contexts_by_type("pipeline_run")
-    if not runs:
-        raise NextclickError(f"{metadata_path} holds no pipeline run")
-    newest = max(runs, key=lambda context: context.id)
-    executions = store.get_executions_by_context(newest.id)
-    return {_node_id(store, execution): _node_run(store, execution) for execution in executions}
+    for run in sorted(store.get_contexts_by_type("pipeline_run"), key=lambda context: -context.id):
+        executions = store.get_executions_by_context(run.id)
+        nodes = {_node_id(store, execution): _node_run(store, execution) for execution in executions}
+        if not holding or (holding in nodes and nodes[holding].complete):
+            return nodes
+    raise NextclickError(f"{metadata_path} holds no pipeline run" + (f" that finished {holding}" if holding else ""))
 
 
 def _open(metadata_path: str) -> metadata_store.MetadataStore:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tfx import v1 as tfx
 
-from nextclick.components import example_gen, served
+from nextclick.components import example_gen, inputs, served
 from nextclick.pipeline import beam_options, definition, lineage, report, results
 from nextclick.pipeline.code_version import code_sha256, code_version
 from nextclick.pipeline.config import Config
@@ -56,8 +56,8 @@ class Root:
         return self.path / "logs" / f"{run_id}.log"
 
 
-def run(effective: Config, folder: Path) -> dict[str, Any]:
-    """Runs the whole pipeline under a root folder.
+def run(effective: Config, folder: Path, reason: str = "asked for") -> dict[str, Any]:
+    """Runs the whole pipeline under a root folder; `reason` is why, as the report says it.
 
     Returns:
         The content of metrics.json; the report, the dead letter and, where the gate blessed the model, the pushed
@@ -81,7 +81,9 @@ def run(effective: Config, folder: Path) -> dict[str, Any]:
                 "id": run_id,
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - clock, 1),
+                "reason": reason,
                 "data_sha256": plan.input_fingerprint,
+                "newest_span": inputs.newest_span(effective.data),
                 "code_version": code_version(),
             },
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import functools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 # A run of the whole pipeline that takes well under a minute: a small network, few epochs on few clicks.
@@ -68,6 +72,15 @@ def small_settings(**changes: object) -> list[str]:
     """`--set` options of a small run; a name's double underscore stands for the dot."""
     settings = {**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}}
     return [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
+
+
+@functools.cache
+def first_run() -> tuple[Path, Path, Outcome]:
+    """A log, the root of a run of it that pushed a model, and the run's outcome; test modules share them."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    clicks = write_clicks(folder / "clicks.csv")
+    return clicks, folder / "root", nextclick("run", "--data", clicks, "--root", folder / "root", *small_settings())
 
 
 def metrics(root: Path) -> dict:

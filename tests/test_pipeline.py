@@ -26,15 +26,14 @@ COMPONENTS = {
 
 
 @pytest.fixture(scope="module")
-def clicks(tmp_path_factory):
-    return runs.write_clicks(tmp_path_factory.mktemp("clicks") / "clicks.csv")
+def clicks():
+    return runs.first_run()[0]
 
 
 @pytest.fixture(scope="module")
-def first(clicks, tmp_path_factory):
+def first():
     """The root of a first run that pushed a model, and its outcome."""
-    root = tmp_path_factory.mktemp("first")
-    outcome = runs.nextclick("run", "--data", clicks, "--root", root, *runs.small_settings())
+    _, root, outcome = runs.first_run()
     assert outcome.code == 0, outcome.err
     return root, outcome, runs.metrics(root)
 
@@ -203,9 +202,14 @@ def test_bad_option_exits_2_before_anything_runs(arguments, tmp_path, capsys):
     assert not (tmp_path / "root" / "metadata.sqlite").exists()
 
 
-def test_json_result_is_metrics_json(first, clicks, tmp_path):
+def test_json_result_is_metrics_json_and_says_why_it_ran(first, clicks, tmp_path):
     root, _, _ = first
     file = tmp_path / "result.json"
-    outcome = runs.nextclick("run", "--data", clicks, "--root", root, "--json", file, *runs.small_settings())
+    settings = runs.small_settings(retrain__max_age_days=1e-9)
+    outcome = runs.nextclick("run", "--if-changed", "--data", clicks, "--root", root, "--json", file, *settings)
     assert outcome.code == 0, outcome.err
-    assert json.loads(file.read_text(encoding="utf-8")) == runs.metrics(root)
+    metrics = runs.metrics(root)
+    assert json.loads(file.read_text(encoding="utf-8")) == metrics
+    assert metrics["run"]["reason"].startswith("the served model was pushed on ")
+    assert f"Training: {metrics['run']['reason']}." in outcome.out
+    assert metrics["run"]["reason"] in (root / "reports" / "latest" / "index.html").read_text(encoding="utf-8")

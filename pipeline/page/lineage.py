@@ -22,6 +22,7 @@ from nextclick.pipeline.page.blocks import (
 
 ORIGINS = (
     ("Run", ("run", "id")),
+    ("Why it ran", ("run", "reason")),
     ("Code version", ("run", "code_version")),
     ("Configuration, SHA-256", ("run", "config_sha256")),
     ("Data, SHA-256", ("run", "data_sha256")),
