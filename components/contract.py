@@ -16,6 +16,7 @@ transformed tf.Example (Transform → Trainer):
 
     item_indices      int64 [n]             the encoded session, out-of-vocabulary items in place
     windows           int64 [w, ≤ length+1] the session cut into windows that overlap by one event
+    end_time_ms       int64                 time of the session's last event
     side_<name>       int64 [n]             a feature of `features.side_features`, aligned with item_indices
 
 evaluation signature (SavedModel → Evaluator): see `SIGNATURE_EVALUATE`.
@@ -34,6 +35,7 @@ DEFAULT_EVENT_TYPE = "click"
 # Transformed features.
 ITEM_INDICES = "item_indices"
 WINDOWS = "windows"
+END_TIME_MS = "end_time_ms"
 
 # Side features are numbered alike: 0 is padding, 1 unknown (missing, or not seen in training), then the values.
 UNKNOWN_SIDE_INDEX = 1

@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from nextclick.components import contract, features, sequences
@@ -25,10 +27,12 @@ class Split:
     Attributes:
       sessions: whole sessions, to be evaluated on.
       windows: the sessions cut into windows of at most length + 1 items, to be trained on.
+      end_times_ms: int64 [sessions], when each ended, milliseconds since the epoch; 0 where the log did not say.
     """
 
     sessions: Sequences
     windows: Sequences
+    end_times_ms: npt.NDArray[np.int64]
 
 
 def read_split(file_patterns: Sequence[str], feature_spec: Mapping[str, Any]) -> Split:
@@ -36,41 +40,53 @@ def read_split(file_patterns: Sequence[str], feature_spec: Mapping[str, Any]) ->
 
     Args:
       file_patterns: globs of the files; no file at all is an empty split.
-      feature_spec: how to parse `item_indices` and `windows`: `TFTransformOutput.transformed_feature_spec()`.
+      feature_spec: how to parse `item_indices`, `windows` and, where there is one, `end_time_ms`:
+        `TFTransformOutput.transformed_feature_spec()`.
     """
     files = sorted(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
-    spec = {name: feature_spec[name] for name in (contract.ITEM_INDICES, contract.WINDOWS)}
+    names = (contract.ITEM_INDICES, contract.WINDOWS, contract.END_TIME_MS)
+    spec = {name: feature_spec[name] for name in names if name in feature_spec}
     records = tf.data.TFRecordDataset(files, compression_type="GZIP", num_parallel_reads=tf.data.AUTOTUNE)
     batches = records.batch(_EXAMPLES_A_READ).map(
         lambda serialized: _flat(tf.io.parse_example(serialized, spec)), num_parallel_calls=tf.data.AUTOTUNE
     )
     parts = list(batches.as_numpy_iterator()) if files else []
-    return Split(
-        sessions=sequences.in_stable_order(sequences.from_parts(part[contract.ITEM_INDICES] for part in parts)),
-        windows=sequences.in_stable_order(sequences.from_parts(part[contract.WINDOWS] for part in parts)),
+    sessions = sequences.from_parts(part[contract.ITEM_INDICES] for part in parts)
+    windows = sequences.from_parts(part[contract.WINDOWS] for part in parts)
+    return _ordered(
+        sessions, windows, np.concatenate([np.zeros(0, np.int64), *(part[contract.END_TIME_MS] for part in parts)])
     )
 
 
-def split_of(sessions: Sequences, window_length: int) -> Split:
+def split_of(sessions: Sequences, window_length: int, end_times_ms: npt.NDArray[np.int64] | None = None) -> Split:
     """The split of sessions that never were in a file, with windows as Transform cuts them."""
     ragged = tf.RaggedTensor.from_row_splits(sessions.values, sessions.splits, validate=False)
     windows = features.cut_windows(ragged, window_length).values
     cut = sequences.from_parts([(windows.values.numpy(), windows.row_lengths().numpy())])
-    return Split(sequences.in_stable_order(sessions), sequences.in_stable_order(cut))
+    return _ordered(sessions, cut, np.zeros(len(sessions), np.int64) if end_times_ms is None else end_times_ms)
 
 
 def concatenate(first: Split, second: Split) -> Split:
     """The sessions and windows of both splits."""
     return Split(
-        sequences.concatenate(first.sessions, second.sessions), sequences.concatenate(first.windows, second.windows)
+        sequences.concatenate(first.sessions, second.sessions),
+        sequences.concatenate(first.windows, second.windows),
+        np.concatenate([first.end_times_ms, second.end_times_ms]),
     )
 
 
-def _flat(parsed: Mapping[str, Any]) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-    """Values and row lengths of each feature; the windows of all sessions one below the other."""
+def _ordered(sessions: Sequences, windows: Sequences, end_times_ms: npt.NDArray[np.int64]) -> Split:
+    oldest_first = np.argsort(end_times_ms, kind="stable")  # which of two sessions of one content comes first
+    order = oldest_first[sequences.stable_order(sessions.take(oldest_first))]
+    return Split(sessions.take(order), sequences.in_stable_order(windows), end_times_ms[order])
+
+
+def _flat(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """Values and row lengths of each ragged feature, the windows of all sessions one below the other; end times."""
     sessions = features.to_ragged(parsed[contract.ITEM_INDICES])
     windows = parsed[contract.WINDOWS].values
     return {
         contract.ITEM_INDICES: (sessions.values, sessions.row_lengths()),
         contract.WINDOWS: (windows.values, windows.row_lengths()),
+        contract.END_TIME_MS: parsed.get(contract.END_TIME_MS, tf.zeros([sessions.nrows()], tf.int64)),
     }

@@ -85,6 +85,16 @@ def cut_windows(sessions: Any, length: int) -> Any:
     return starts.with_values(places.with_values(tf.gather(sessions.flat_values, places.flat_values)))
 
 
+def newest_first(sessions: Any, steps: int) -> tf.Tensor:
+    """The newest items after each event: int ragged [sessions, (items)] → [events, steps], the event's own first.
+
+    Padded with 0 at the right: for 2 steps, [[5, 6, 7]] becomes [[5, 0], [6, 5], [7, 6]].
+    """
+    places = tf.range(tf.size(sessions.flat_values, tf.int64))[:, None] - tf.range(steps, dtype=tf.int64)
+    is_there = places >= tf.gather(sessions.row_starts(), sessions.value_rowids())[:, None]
+    return tf.where(is_there, tf.gather(sessions.flat_values, tf.maximum(places, 0)), 0)
+
+
 def to_dense(sessions: Any) -> tf.Tensor:
     """[sessions, longest] padded with 0 at the right, one column at least, of int ragged [sessions, (items)]."""
     dense = sessions.to_tensor()

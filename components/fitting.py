@@ -58,6 +58,7 @@ class Fitted:
       model: with the weights of its best epoch.
       best_epoch: the number of that epoch; 0: the model is untrained.
       history: every epoch that was trained.
+      member_history: epochs of the other members of an ensemble.
       refit_history: epochs of the training on all data, where there was one; `model` is then of the last.
       mrr_before: at 20, on validation, before the first step of a model that did not start from fresh weights.
     """
@@ -65,6 +66,7 @@ class Fitted:
     model: Recommender
     best_epoch: int
     history: list[Epoch]
+    member_history: list[Epoch] = dataclasses.field(default_factory=list)
     refit_history: list[Epoch] = dataclasses.field(default_factory=list)
     mrr_before: float | None = None
 

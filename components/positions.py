@@ -27,10 +27,12 @@ class Positions:
     Attributes:
       vectors: float32 [positions, embedding_size], session vector after the prefix.
       known: bool [positions], whether the prefix, as far as it is looked at, has an item of the vocabulary.
+      newest: int [positions, scorer's steps], the prefix's newest items, the latest first, padded at the right.
     """
 
     vectors: tf.Tensor
     known: tf.Tensor
+    newest: tf.Tensor
 
 
 def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
@@ -41,10 +43,11 @@ def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
     head = _head_positions(scorer, heads)
     windows = _late_windows(inputs, lookback)
     tail = _tail_positions(scorer, windows.flat_values, lookback)
-    order = _interleaved(heads.row_lengths(), windows.row_lengths(), tf.shape(head.vectors, tf.int64)[0])
+    order = _interleaved(heads.row_lengths(), windows.row_lengths(), tf.shape(head[0], tf.int64)[0])
     return Positions(
-        tf.gather(tf.concat([head.vectors, tail.vectors], 0), order),
-        tf.gather(tf.concat([head.known, tail.known], 0), order),
+        tf.gather(tf.concat([head[0], tail[0]], 0), order),
+        tf.gather(tf.concat([head[1], tail[1]], 0), order),
+        features.newest_first(inputs, scorer.steps),
     )
 
 
@@ -66,16 +69,22 @@ def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any, A
     targets = sessions[:, 1:]
     labels = tf.cast(targets.flat_values, tf.int32) - scorer.first_item  # negative: not in the vocabulary
     found, recommended, equal = _in_chunks(
-        lambda vectors, known, labels: _chunk_ranks(scorer, vectors, known, labels, top),
-        (positions.vectors, positions.known, labels),
-        max(1, _CHUNK_SCORES // scorer.items),
+        lambda vectors, known, newest, labels: _chunk_ranks(scorer, vectors, known, newest, labels, top),
+        (positions.vectors, positions.known, positions.newest, labels),
+        _scored_rows(scorer),
         (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, top], tf.int32), tf.TensorSpec([None], tf.bool)),
     )
     return targets.with_values(found), targets.with_values(recommended), targets.with_values(equal)
 
 
-def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, labels: Any, top: int) -> tuple[tf.Tensor, ...]:
-    scores = scorer.scores(vectors)  # [chunk, items]
+def _scored_rows(scorer: Scorer) -> int:
+    """Rows that are scored at a time; what the hybrid part holds beside the scores does not grow with the items."""
+    rows = max(1, _CHUNK_SCORES // scorer.items)
+    return rows if scorer.hybrid is None else min(rows, _CHUNK_ROWS)
+
+
+def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, newest: Any, labels: Any, top: int) -> tuple[tf.Tensor, ...]:
+    scores = scorer.scores(vectors, newest)  # [chunk, items]
     found = ranks(tf.maximum(labels, 0), scores)
     equal = tied(tf.maximum(labels, 0), scores) & known & (labels >= 0)
     # Without a known item the vocabulary's order, which is by popularity, is what is recommended.
@@ -86,14 +95,16 @@ def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, labels: Any, top: int
     return found, tf.pad(recommended, [[0, 0], [0, top - min(top, scorer.items)]]), equal
 
 
-def _head_positions(scorer: Scorer, heads: Any) -> Positions:
+def _head_positions(scorer: Scorer, heads: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """`vectors` and `known` of Positions, of the prefixes that are no longer than the look-back."""
     dense = features.to_dense(heads)
     mask = tf.sequence_mask(heads.row_lengths(), tf.shape(dense)[1])
     seen = tf.cumsum(tf.cast(dense >= scorer.first_item, tf.int32), axis=1) > 0
-    return Positions(tf.boolean_mask(scorer.encode(dense), mask), tf.boolean_mask(seen, mask))
+    return tf.boolean_mask(scorer.encode(dense), mask), tf.boolean_mask(seen, mask)
 
 
-def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> Positions:
+def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """`vectors` and `known` of Positions, of the longer prefixes: int [prefixes · look-back]."""
     rows = tf.reshape(items, [-1, lookback])
     vectors, known = _in_chunks(
         lambda rows: (scorer.encode(rows)[:, -1], tf.reduce_any(rows >= scorer.first_item, axis=1)),
@@ -101,7 +112,7 @@ def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> Position
         _CHUNK_ROWS,
         (tf.TensorSpec([None, scorer.width], tf.float32), tf.TensorSpec([None], tf.bool)),
     )
-    return Positions(vectors, known)
+    return vectors, known
 
 
 def _late_windows(inputs: Any, lookback: int) -> Any:

@@ -4,6 +4,7 @@
 |----------------|----------------------------------|------------------------------------------------------|
 | `item_indices` | int64 ragged [(items)]           | the whole session, unknown items in their place      |
 | `windows`      | int64 ragged [(windows, (items))] | the session cut into windows that overlap by one item |
+| `end_time_ms`  | int64                            | time of the last event, where the raw features have times |
 | `side_<name>`  | int64 ragged [(items)]           | each of `features.side_features` (side_features.py)  |
 
 0 is padding (in neither output), 1 … oov_buckets unknown items, then the vocabulary of the analysed splits, most
@@ -39,8 +40,15 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     return {
         contract.ITEM_INDICES: indices,
         contract.WINDOWS: features.cut_windows(indices, config.window_length),
+        **_end_time(inputs),
         **side_features.compute(inputs, config),
     }
+
+
+def _end_time(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    if contract.EVENT_TIMES_MS not in inputs:
+        return {}
+    return {contract.END_TIME_MS: tf.reduce_max(features.to_ragged(inputs[contract.EVENT_TIMES_MS]), axis=1)}
 
 
 def _vocabulary_positions(item_ids: Any, config: configuration.FeaturesConfig) -> Any:

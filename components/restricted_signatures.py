@@ -49,14 +49,14 @@ class RestrictedSignatures(Signatures):
 
         Unknown candidates and repeats are left out, items of the session are not, whatever `exclude_seen` says.
         """
-        vectors, known = self.last_states(self._checked(item_ids))
+        vectors, newest, known = self.last_states(self._checked(item_ids))
         places = self._places(candidate_item_ids, contract.MAX_CANDIDATES)
         width = tf.shape(candidate_item_ids)[1]
         dense = tf.sort(places.to_tensor(-1), axis=1)
         dense = tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]], constant_values=-1)
         at = tf.maximum(dense, 0)
         popular = tf.gather(restrictions.by_popularity(self.scorer.items), at)
-        scores = tf.where(known[:, None], self.scorer.scores_of(vectors, at), popular)
+        scores = tf.where(known[:, None], self.scorer.scores_of(vectors, newest, at), popular)
         return self.answer(*restrictions.ranked(scores, dense))
 
     def _checked(self, item_ids: tf.Tensor) -> Any:

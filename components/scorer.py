@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
+from nextclick.components.hybrid import Hybrid
 from nextclick.components.model import Recommender
 
 
 class Scorer(tf.Module):
-    """A recommender, and its items' vectors as they are at this moment.
+    """A recommender, or the mean of several, and its items' vectors as they are at this moment.
+
+    The mean of several networks' scores is one product, too: that of their vectors put end to end.
 
     Args:
-      model: the recommender.
+      models: the recommender, or the members of an ensemble, all of one vocabulary.
       lookback: newest items of a session that a prediction looks at.
+      hybrid: what is mixed with the networks' scores; None: nothing.
     """
 
-    def __init__(self, model: Recommender, lookback: int) -> None:
+    def __init__(
+        self, models: Recommender | Sequence[Recommender], lookback: int, hybrid: Hybrid | None = None
+    ) -> None:
         super().__init__()
-        self.model = model
-        self.lookback = lookback
-        self.items, self.first_item = model.items, model.first_item
-        self.width = model.settings.embedding_size
+        self.models = [models] if isinstance(models, Recommender) else list(models)
+        self.model = self.models[0]
+        self.lookback, self.hybrid = lookback, hybrid
+        self.items, self.first_item = self.model.items, self.model.first_item
+        self.width = sum(model.settings.embedding_size for model in self.models)
+        # Newest items of a session that `scores` is given beside the session's vector.
+        self.steps = min(hybrid.steps, lookback) if hybrid else 0
         # Kept ready, since normalising the vectors of all items at each request would cost more than scoring them.
-        self.vectors = tf.Variable(model.item_vectors(), trainable=False, name="item_vectors")
-        self.bias = tf.Variable(model.item_bias(), trainable=False, name="item_bias")
+        self.vectors = tf.Variable(self._item_vectors(), trainable=False, name="item_vectors")
+        self.bias = tf.Variable(self._item_bias(), trainable=False, name="item_bias")
 
     def refresh(self) -> None:
-        """Takes over the model's present weights."""
-        self.vectors.assign(self.model.item_vectors())
-        self.bias.assign(self.model.item_bias())
+        """Takes over the models' present weights."""
+        self.vectors.assign(self._item_vectors())
+        self.bias.assign(self._item_bias())
 
     def encode(self, item_indices: tf.Tensor) -> tf.Tensor:
         """Session vectors after each item: int [batch, time], padded at the right → float32 [batch, time, width]."""
-        return self.model(item_indices, training=False)
+        return tf.concat([model(item_indices, training=False) for model in self.models], axis=-1)
 
-    def scores(self, session_vectors: tf.Tensor) -> tf.Tensor:
-        """Score of every vocabulary item: float32 [rows, width] → [rows, items]."""
+    def scores(self, session_vectors: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
+        """Score of every vocabulary item, float32 [rows, items].
+
+        Args:
+          session_vectors: float32 [rows, width], of `encode`.
+          newest: int [rows, steps], item indices of the same sessions, the latest first, padded at the right.
+        """
         scores = tf.matmul(session_vectors, self.vectors, transpose_b=True)
-        return scores + self.bias if self.model.settings.output_bias else scores
+        if self.model.settings.output_bias:
+            scores += self.bias
+        if self.hybrid is None:
+            return scores
+        return self.hybrid.mix(scores, tf.cast(newest, tf.int32) - self.first_item)
 
-    def scores_of(self, session_vectors: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-        """Scores of some items of each row: float32 [rows, width], int [rows, n] → [rows, n]; others cost nothing."""
+    def scores_of(self, session_vectors: tf.Tensor, newest: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Scores of some items of each row, int [rows, n]: float32 [rows, n]; the others cost nothing.
+
+        Only a hybrid scores them all, since the network's share of a score depends on all its scores.
+        """
+        if self.hybrid is not None:
+            return tf.gather(self.scores(session_vectors, newest), places, axis=1, batch_dims=1)
         scores = tf.einsum("rw,rnw->rn", session_vectors, tf.gather(self.vectors, places))
         return scores + tf.gather(self.bias, places) if self.model.settings.output_bias else scores
 
@@ -56,3 +81,9 @@ class Scorer(tf.Module):
         popular = tf.range(top)
         places = tf.where(known[:, None], places, popular)
         return places, tf.where(known[:, None], best, 1.0 / tf.cast(popular + 1, tf.float32))
+
+    def _item_vectors(self) -> tf.Tensor:
+        return tf.concat([model.item_vectors() for model in self.models], axis=1) / len(self.models)
+
+    def _item_bias(self) -> tf.Tensor:
+        return tf.add_n([model.item_bias() for model in self.models]) / len(self.models)

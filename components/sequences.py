@@ -73,8 +73,14 @@ def in_stable_order(sequences: Sequences) -> Sequences:
     Beam's shards and their order vary from run to run; whatever is shuffled from this order by a seed does not.
     Rows are sorted by length, then by 128 bits of fingerprint: rows that compare equal are the same.
     """
+    return sequences.take(stable_order(sequences))
+
+
+def stable_order(sequences: Sequences) -> npt.NDArray[np.int64]:
+    """The rows' numbers in that order: int64 [rows]."""
     prints = (_fingerprints(sequences, 1), _fingerprints(sequences, 2))
-    return sequences.take(np.lexsort((*prints, sequences.lengths)))
+    order: npt.NDArray[np.int64] = np.lexsort((*prints, sequences.lengths))
+    return order
 
 
 def _fingerprints(sequences: Sequences, salt: int) -> npt.NDArray[np.uint64]:

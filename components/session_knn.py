@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from nextclick.components.ranking import NO_CANDIDATES, Places, Scores, Sessions, ranges, summed
 
-_MATCH_STEPS = 10
+MATCH_STEPS = 10
 _RARE_REPEATS = 0.02
 
 
@@ -44,7 +44,7 @@ class Settings:
 
     recent: int = 500
     neighbours: int = 300
-    lookback: int = _MATCH_STEPS - 1
+    lookback: int = MATCH_STEPS - 1
     harmonic: bool = True
     by_rarity: bool = True
     by_length: bool = True
@@ -84,7 +84,7 @@ class SessionKnn:
         sessions, similarities, latest = self._neighbours(shared, steps_back, weights)
         if not len(sessions):
             return NO_CANDIDATES
-        votes = similarities * (1.0 - latest / _MATCH_STEPS)
+        votes = similarities * (1.0 - latest / MATCH_STEPS)
         first, last = self.item_offsets[sessions], self.item_offsets[sessions + 1]
         places, scores = summed(self.items[ranges(first, last)], np.repeat(votes, last - first))
         scores *= self.idf[places]

@@ -126,27 +126,31 @@ class Signatures(tf.Module):
         """Places in the vocabulary and scores, both [batch, K], best first, of int ragged [batch, (items)]."""
         if self._exclude_seen:
             return restrictions.best(self.all_scores(sessions), self.top_k)
-        vectors, known = self.last_states(sessions)
-        return self.scorer.recommend(self.scorer.scores(vectors), known, self.top_k)
+        vectors, newest, known = self.last_states(sessions)
+        return self.scorer.recommend(self.scorer.scores(vectors, newest), known, self.top_k)
 
     def all_scores(self, sessions: Any) -> tf.Tensor:
         """Scores of all items, those of the session itself ruled out where `exclude_seen`: float32 [batch, items]."""
-        vectors, known = self.last_states(sessions)
+        vectors, newest, known = self.last_states(sessions)
         popular = restrictions.by_popularity(self.scorer.items)
-        scores = tf.where(known[:, None], self.scorer.scores(vectors), popular)
+        scores = tf.where(known[:, None], self.scorer.scores(vectors, newest), popular)
         return restrictions.without(scores, self.places(sessions)) if self._exclude_seen else scores
 
     def places(self, indices: Any) -> Any:
         """Places in the vocabulary of encoded items, negative for unknown ones: int ragged in and out."""
         return indices.with_flat_values(indices.flat_values - self.scorer.first_item)
 
-    def last_states(self, sessions: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Vectors float32 [batch, width] after the last items, and whether a known item is among the newest, bool."""
+    def last_states(self, sessions: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What is scored after the last items: vectors float32 [batch, width], the newest items (`Scorer.scores`), and
+        whether a known item is among those that are looked at, bool [batch].
+        """
         seen = features.newest(sessions, self.scorer.lookback)
         dense = features.to_dense(seen)
         last = tf.maximum(seen.row_lengths() - 1, 0)
         vectors = tf.gather(self.scorer.encode(dense), last, axis=1, batch_dims=1)  # [batch, width]
-        return vectors, tf.reduce_any(dense >= self.scorer.first_item, axis=1)
+        places = last[:, None] - tf.range(self.scorer.steps, dtype=last.dtype)
+        newest = tf.where(places >= 0, tf.gather(dense, tf.maximum(places, 0), axis=1, batch_dims=1), 0)
+        return vectors, newest, tf.reduce_any(dense >= self.scorer.first_item, axis=1)
 
 
 def _parse(examples: tf.Tensor) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import sys
@@ -13,9 +12,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_transform.output_wrapper import TFTransformOutput
 
-from nextclick.components import contract, dataset, fitting, warm_start
+from nextclick.components import contract, dataset, fitting, recipe, warm_start
 from nextclick.components.fitting import Fitted
 from nextclick.components.memory import peak_memory_bytes
+from nextclick.components.recipe import Trained
 from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
 from nextclick.components.warmup import write_warmup
@@ -46,23 +46,10 @@ def run_fn(fn_args: Any) -> None:
     check_known(train, config)
     validation = dataset.read_split(fn_args.eval_files, spec)
     warm = warm_start.WarmStart(fn_args.base_model, vocabulary) if config.training.warm_start else None
-    fitted = fit(config, train, validation, len(vocabulary), warm)
-    write_logs(fn_args.model_run_dir, fitted)
-    export(config, fitted, transform, vocabulary, fn_args.serving_model_dir)
-    write_summary(fn_args.model_run_dir, fitted, time.monotonic() - start, warm)
-
-
-def fit(
-    config: Config, train: dataset.Split, validation: dataset.Split, items: int, start: fitting.Start | None = None
-) -> Fitted:
-    """Fits as the configuration says; with `data.refit` the model is trained again, on both splits."""
-    fitted = fitting.fit(config, train, validation, items, start=start)
-    if not config.data.refit or not fitted.best_epoch:
-        return fitted
-    print(f"refit on train and validation for {fitted.best_epoch} epochs", file=sys.stderr, flush=True)
-    both = dataset.concatenate(train, validation)
-    again = fitting.fit_epochs(config, both, items, fitted.best_epoch, start=start)
-    return dataclasses.replace(fitted, model=again.model, refit_history=again.history)
+    trained = recipe.train(config, train, validation, len(vocabulary), warm)
+    write_logs(fn_args.model_run_dir, trained.fitted)
+    export(config, trained.scorer, transform, vocabulary, fn_args.serving_model_dir)
+    write_summary(fn_args.model_run_dir, trained, time.monotonic() - start, warm)
 
 
 def check_known(train: dataset.Split, config: Config) -> None:
@@ -74,26 +61,22 @@ def check_known(train: dataset.Split, config: Config) -> None:
         )
 
 
-def export(config: Config, fitted: Fitted, transform: Any, vocabulary: list[bytes], folder: str) -> None:
+def export(config: Config, scorer: Scorer, transform: Any, vocabulary: list[bytes], folder: str) -> None:
     """Writes the SavedModel with its signatures and warm-up requests."""
     layer = transform.transform_features_layer()
     spec = transform.raw_feature_spec()[contract.ITEM_IDS]
     kind = "ragged" if isinstance(spec, tf.io.RaggedFeature) else "sparse"
     signatures = RestrictedSignatures(
-        Scorer(fitted.model, config.features.lookback),
-        layer,
-        kind,
-        vocabulary,
-        config.serving.top_k,
-        config.serving.exclude_seen,
+        scorer, layer, kind, vocabulary, config.serving.top_k, config.serving.exclude_seen
     )
     tf.saved_model.save(signatures, folder, signatures=signatures.functions())
-    write_warmup(folder, config.serving.model_name, vocabulary, fitted.model.first_item, config.features.lookback)
+    write_warmup(folder, config.serving.model_name, vocabulary, scorer.first_item, config.features.lookback)
 
 
-def write_summary(folder: str, fitted: Fitted, seconds: float, warm: warm_start.WarmStart | None = None) -> None:
+def write_summary(folder: str, trained: Trained, seconds: float, warm: warm_start.WarmStart | None = None) -> None:
     """Writes training.json: what the report shows of the training."""
-    lines = fitted.history + fitted.refit_history
+    fitted = trained.fitted
+    lines = fitted.history + fitted.member_history + fitted.refit_history
     events = sum(line.events for line in lines)
     training_seconds = sum(line.training_seconds for line in lines)
     summary = {
@@ -102,9 +85,11 @@ def write_summary(folder: str, fitted: Fitted, seconds: float, warm: warm_start.
         "seconds": seconds,
         "events": events,
         "events_per_second": events / training_seconds if training_seconds else 0.0,
-        "parameters": int(fitted.model.count_params()),
+        "parameters": trained.parameters,
         "peak_memory_bytes": peak_memory_bytes(),
-        "refit_epochs": len(fitted.refit_history),
+        "members": len(trained.scorer.models),
+        "refit_epochs": len(fitted.refit_history) // len(trained.scorer.models),
+        "hybrid_weight": trained.hybrid_weight,
         "history": [_history_line(line) for line in fitted.history],
         "warm_start": {**warm.summary(), "validation_mrr@20": _or_null(fitted.mrr_before)} if warm else None,
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from nextclick.components.hybrid import Hybrid
 from nextclick.components.model import Recommender
 from nextclick.components.positions import position_ranks
 from nextclick.components.scorer import Scorer
@@ -19,15 +22,22 @@ class Judge:
     """Scores a model, as its weights are at each call, on a fixed set of sessions.
 
     Args:
-      model: the recommender that is being trained.
+      model: the recommender that is being trained, or the members of an ensemble.
       sessions: held-out sessions; those with no pair to predict do not count.
       lookback: newest items of a session that a prediction looks at.
+      hybrid: what is mixed with the model's scores; None: nothing.
     """
 
-    def __init__(self, model: Recommender, sessions: Sequences, lookback: int) -> None:
+    def __init__(
+        self,
+        model: Recommender | Sequence[Recommender],
+        sessions: Sequences,
+        lookback: int,
+        hybrid: Hybrid | None = None,
+    ) -> None:
         rows = np.flatnonzero(sessions.lengths > 1)
         self._sessions = sessions.take(rows[np.argsort(sessions.lengths[rows], kind="stable")])
-        self._scorer = Scorer(model, lookback)
+        self._scorer = Scorer(model, lookback, hybrid)
         self._ranks = tf.function(
             self._ranks_of, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int64)]
         )

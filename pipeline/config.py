@@ -144,7 +144,21 @@ class TrainingConfig:
     clip_norm: float = setting(5.0, "global norm that gradients are clipped to; 0: off", minimum=0)
     patience: int = setting(2, "epochs without a better validation MRR@20 after which training stops", minimum=1)
     warm_start: bool = setting(False, "start from the weights of the model served now, item by item")
+    members: int = setting(
+        1, "networks from different seeds, exported as one model that scores by their mean", minimum=1, maximum=16
+    )
     threads: int = setting(0, "CPU threads; 0: all", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class HybridConfig:
+    """What is mixed with the network's scores inside the model."""
+
+    kind: str = setting("off", "mixed with the network's scores in the model", choices=("off", "session_knn"))
+    weight: float = setting(
+        0.0, "share of the other's votes in a score; 0: the best on validation", minimum=0, maximum=1
+    )
+    sessions: int = setting(500_000, "newest sessions that the kNN in the model remembers", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,6 +266,7 @@ class Config:
     features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    hybrid: HybridConfig = dataclasses.field(default_factory=HybridConfig)
     serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     retrain: RetrainConfig = dataclasses.field(default_factory=RetrainConfig)

@@ -164,7 +164,7 @@ def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
         train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
         custom_config=_custom_config(
-            plan, "seed", "data.attributes", "data.refit", "features", "model", "training", "serving"
+            plan, "seed", "data.attributes", "data.refit", "features", "model", "training", "hybrid", "serving"
         ),
     )
 

@@ -190,7 +190,9 @@ def _served(transformed: Transformed, inputs: dict[str, Any]) -> dict[str, list[
     """The side features that the saved graph makes of a request."""
     layer = transformed.output.transform_features_layer()
     found = layer(side_features.complete(inputs, transformed.config.features))
-    return {name: values.to_list() for name, values in found.items() if name != contract.WINDOWS}
+    return {
+        name: values.to_list() for name, values in found.items() if name not in (contract.WINDOWS, contract.END_TIME_MS)
+    }
 
 
 def test_each_event_has_its_values(transformed: Transformed) -> None:
@@ -258,9 +260,9 @@ def test_collapsed_repeats_take_their_values_with_them(tmp_path: Path) -> None:
     assert rows["side_attribute_category"] == [[UNKNOWN, 2, UNKNOWN], [UNKNOWN, 2]]
 
 
-def test_without_side_features_there_are_indices_and_windows_alone(tmp_path: Path) -> None:
+def test_without_side_features_there_are_indices_windows_and_end_times_alone(tmp_path: Path) -> None:
     plain = _transform(Config(), TRAIN, tmp_path).rows
-    assert set(plain) == {"item_indices", "windows"}
+    assert set(plain) == {"item_indices", "windows", "end_time_ms"}
 
 
 def test_unknown_items_share_several_buckets(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""The session kNN (session_knn.py) as TensorFlow operations over tensors: what an exported model can carry.
+
+Its votes are those of `SessionKnn.candidates`, for many sessions at once, with the weights of its default settings.
+The time of a question depends on how many newest sessions an item has in the index, not on how many there are in all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from nextclick.components.session_knn import MATCH_STEPS, SessionKnn
+
+# Among equally similar sessions the newer one counts. This much of its similarity is added to the newest session, and
+# proportionally less to older ones: more than what rounding makes of equal sums, less than what tells sums apart.
+_NEWER_FIRST = 1e-9
+
+
+class SessionKnnGraph(tf.Module):
+    """A fitted session kNN over a catalogue.
+
+    Attributes:
+      steps: newest items of a session that are looked at.
+    """
+
+    def __init__(self, knn: SessionKnn) -> None:
+        super().__init__()
+        if not (knn.settings.harmonic and knn.settings.by_rarity and knn.settings.by_length):
+            raise ValueError(f"no operations for a session kNN with {knn.settings}")
+        self.steps = knn.settings.lookback
+        self._recent, self._neighbours = knn.settings.recent, knn.settings.neighbours
+        self._keep_latest = knn.keep_latest
+        self._items = len(knn.idf)
+        self._holder_offsets = _constant(knn.holder_offsets, tf.int64)
+        self._holders = _constant(knn.holders, tf.int32)
+        self._item_offsets = _constant(knn.item_offsets, tf.int64)
+        self._held = _constant(knn.items, tf.int32)
+        self._idf = _constant(knn.idf, tf.float64)
+
+    def votes(self, newest_first: tf.Tensor) -> tf.Tensor:
+        """Votes for every item: float32 [rows, items], 0 for those without a reason.
+
+        Args:
+          newest_first: int32 [rows, steps], places in the catalogue of a session's newest items, the latest first;
+            negative where there is none, or it is unknown.
+        """
+        rows = tf.shape(newest_first, tf.int64)[0]
+        row, session, similarity, latest = self._similar(newest_first)
+        nearest, chosen = self._nearest(row, session, similarity, rows)  # both [rows, neighbours]
+        votes = chosen * (1.0 - tf.gather(_extended(latest), nearest) / MATCH_STEPS)
+        voters = tf.gather(_extended(session), nearest)
+        first, last = tf.gather(self._item_offsets, voters), tf.gather(self._item_offsets, voters + 1)
+        last = tf.where(chosen > 0, last, first)
+        held = tf.ragged.range(tf.reshape(first, [-1]), tf.reshape(last, [-1]))
+        voter = held.value_rowids()  # in the flat [rows · neighbours]
+        place = tf.cast(tf.gather(self._held, held.flat_values), tf.int64)
+        target = voter // tf.cast(tf.shape(nearest)[1], tf.int64) * self._items + place
+        summed = tf.math.unsorted_segment_sum(tf.gather(tf.reshape(votes, [-1]), voter), target, rows * self._items)
+        return self._without_latest(tf.reshape(summed, [rows, self._items]) * self._idf, newest_first)
+
+    def _similar(self, newest_first: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Of each session that shares an item with a row: the row, the session, its similarity, and the steps back of
+        the latest shared item; all [pairs], row after row.
+        """
+        steps_back = tf.range(1, tf.shape(newest_first)[1] + 1)
+        counted = _first_occurrence(newest_first) & (newest_first >= 0)
+        places = tf.where(counted, newest_first, 0)
+        first, last = tf.gather(self._holder_offsets, places), tf.gather(self._holder_offsets, places + 1)
+        last = tf.where(counted, last, first)
+        weights = tf.gather(self._idf, places) / tf.cast(steps_back, tf.float64)  # [rows, steps]
+        entries = tf.ragged.range(tf.reshape(first, [-1]), tf.reshape(last, [-1]))
+        click = entries.value_rowids()  # in the flat [rows · steps]
+        sessions = tf.size(self._item_offsets, tf.int64) - 1
+        key = click // tf.cast(tf.size(steps_back), tf.int64) * sessions
+        key += tf.cast(tf.gather(self._holders, entries.flat_values), tf.int64)
+        keys, pair = tf.unique(key, tf.int64)
+        pairs = tf.size(keys)
+        sums = tf.math.unsorted_segment_sum(tf.gather(tf.reshape(weights, [-1]), click), pair, pairs)
+        step = tf.gather(steps_back, click % tf.cast(tf.size(steps_back), tf.int64))
+        latest = tf.math.unsorted_segment_min(step, pair, pairs)
+        row, session = keys // sessions, keys % sessions
+        lengths = tf.gather(self._item_offsets, session + 1) - tf.gather(self._item_offsets, session)
+        return row, session, sums / tf.sqrt(tf.cast(lengths, tf.float64)), tf.cast(latest, tf.float64)
+
+    def _nearest(
+        self, row: tf.Tensor, session: tf.Tensor, similarity: tf.Tensor, rows: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The pairs of each row's most similar sessions and their similarities, [rows, neighbours]; filled up with
+        pair number `pairs` and similarity 0.
+        """
+        none = tf.size(similarity, tf.int64)
+        pairs = tf.RaggedTensor.from_value_rowids(tf.range(none), row, rows, validate=False).to_tensor(none)
+        newest = _greatest(tf.gather(_extended(session), pairs), pairs, self._recent, none)
+        age = tf.cast(session, tf.float64) / tf.cast(tf.size(self._item_offsets), tf.float64)
+        order = tf.gather(_extended(similarity * (1.0 + _NEWER_FIRST * age)), newest)
+        nearest = _greatest(order, newest, self._neighbours, none)
+        return nearest, tf.gather(_extended(similarity), nearest)
+
+    def _without_latest(self, votes: tf.Tensor, newest_first: tf.Tensor) -> tf.Tensor:
+        votes = tf.cast(votes, tf.float32)
+        if self._keep_latest:
+            return votes
+        return votes * (1.0 - tf.one_hot(newest_first[:, 0], self._items))  # a negative place is no item
+
+
+def _constant(values: Any, dtype: tf.DType) -> tf.Variable:
+    """A tensor that is saved with the model's weights, not in its graph."""
+    return tf.Variable(values, trainable=False, dtype=dtype)
+
+
+def _first_occurrence(newest_first: tf.Tensor) -> tf.Tensor:
+    """Where an item has not come before in its row: bool [rows, steps]."""
+    equal = newest_first[:, :, None] == newest_first[:, None, :]  # [rows, step, other step]
+    steps = tf.range(tf.shape(newest_first)[1])
+    return ~tf.reduce_any(equal & (steps[None, :] < steps[:, None]), axis=2)
+
+
+def _greatest(keys: tf.Tensor, pairs: tf.Tensor, number: int, none: tf.Tensor) -> tf.Tensor:
+    """Of each row the pairs with the greatest keys, in any order: [rows, n] twice → [rows, number], filled up."""
+    missing = [[0, 0], [0, tf.maximum(number - tf.shape(keys)[1], 0)]]
+    _, column = tf.math.top_k(tf.pad(keys, missing), number, sorted=False)
+    return tf.gather(tf.pad(pairs, missing, constant_values=none), column, axis=1, batch_dims=1)
+
+
+def _extended(values: tf.Tensor) -> tf.Tensor:
+    """The values and a 0 after them, for what points behind them."""
+    return tf.concat([values, tf.zeros([1], values.dtype)], axis=0)

@@ -1,0 +1,100 @@
+"""From a configuration and two splits to what is exported: networks, the hybrid part, and whether they saw everything.
+
+1. Train on the training split until validation MRR@20 stops rising; `training.members` - 1 further networks, from
+   seeds of their own, for as many epochs as that one took to its best.
+2. With a hybrid part, its weight is the best one on validation, of what knows the training split only.
+3. With `data.refit`, the networks and the hybrid part are made again from both splits, for as many epochs, with
+   that weight: nothing is left to choose it on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+from nextclick.components import dataset, fitting, hybrid
+from nextclick.components.dataset import Split
+from nextclick.components.fitting import Epoch, Fitted, Start
+from nextclick.components.model import Recommender
+from nextclick.components.scorer import Scorer
+from nextclick.components.validation import Judge
+from nextclick.pipeline import config as configuration
+from nextclick.pipeline.config import Config
+
+# Between the seeds of members, so that runs with neighbouring seeds have no member in common.
+_SEED_STEP = 1_000_003
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a recipe gives.
+
+    Attributes:
+      scorer: of the networks and, where there is one, the hybrid part.
+      fitted: the first network's training; `refit_history` and `member_history` are those of all others.
+      hybrid_weight: share of the hybrid part's votes in a score.
+    """
+
+    scorer: Scorer
+    fitted: Fitted
+    hybrid_weight: float
+
+    @property
+    def parameters(self) -> int:
+        """Trained weights of all networks."""
+        return sum(int(model.count_params()) for model in self.scorer.models)
+
+
+def train(config: Config, train_split: Split, validation: Split, items: int, start: Start | None = None) -> Trained:
+    """Follows the recipe (see the module's text).
+
+    Args:
+      config: everything but the data.
+      train_split: what is trained on.
+      validation: what is chosen on; with `data.refit` it is trained on in the end.
+      items: size of the vocabulary.
+      start: what each network's weights are at first; None: as its seed says.
+    """
+    fitted = fitting.fit(config, train_split, validation, items, start=start)
+    if not fitted.best_epoch:  # an untrained model is exported as it is
+        return Trained(Scorer(fitted.model, config.features.lookback), fitted, 0.0)
+    networks, history = _members(config, train_split, items, fitted.best_epoch, start, first=1)
+    networks = [fitted.model, *networks]
+    mixed = hybrid.build(config.hybrid, train_split, items, fitted.model.first_item)
+    weight = _chosen_weight(config, mixed, networks, validation)
+    fitted = dataclasses.replace(fitted, member_history=history)
+    if config.data.refit:
+        print(f"refit on train and validation for {fitted.best_epoch} epochs", file=sys.stderr, flush=True)
+        both = dataset.concatenate(train_split, validation)
+        networks, history = _members(config, both, items, fitted.best_epoch, start, first=0)
+        mixed = hybrid.build(config.hybrid, both, items, fitted.model.first_item)
+        fitted = dataclasses.replace(fitted, model=networks[0], refit_history=history)
+    if mixed:
+        mixed.weight.assign(weight)
+    return Trained(Scorer(networks, config.features.lookback, mixed if weight else None), fitted, weight)
+
+
+def _members(
+    config: Config, split: Split, items: int, epochs: int, start: Start | None, *, first: int
+) -> tuple[list[Recommender], list[Epoch]]:
+    """The networks of an ensemble from number `first` on, trained for so many epochs, and all their epochs."""
+    trained = [
+        fitting.fit_epochs(_of_member(config, number), split, items, epochs, start=start)
+        for number in range(first, config.training.members)
+    ]
+    return [fitted.model for fitted in trained], [epoch for fitted in trained for epoch in fitted.history]
+
+
+def _of_member(config: Config, number: int) -> Config:
+    return configuration.replace(config, {"seed": config.seed + number * _SEED_STEP})
+
+
+def _chosen_weight(
+    config: Config, mixed: hybrid.Hybrid | None, networks: list[Recommender], validation: Split
+) -> float:
+    if mixed is None:
+        return 0.0
+    judge = Judge(networks, validation.sessions, config.features.lookback, mixed)
+    weight = hybrid.choose_weight(config.hybrid, mixed, judge)
+    print(f"the session kNN has a weight of {weight:.1f}", file=sys.stderr, flush=True)
+    return weight
