@@ -162,6 +162,8 @@ class GateEvaluatorExecutor(evaluator_executor.Executor):
                 if verdict.exceeded(found.figures, limits):
                     _set_blessing(blessing, blessed=False)
         verdict.write(found, artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]))
+        if exec_properties["overrides"]:
+            blessing.set_string_custom_property("overrides", exec_properties["overrides"])
         if not exec_properties["enabled"]:
             blessing.set_int_custom_property("overridden", 1)
             _set_blessing(blessing, blessed=True)

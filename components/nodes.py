@@ -103,6 +103,7 @@ class GateEvaluatorSpec(standard_component_specs.EvaluatorSpec):
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         "enabled": ExecutionParameter(type=int),
+        "overrides": ExecutionParameter(type=str),
         "serving_limits": ExecutionParameter(type=str),
         "code_sha256": ExecutionParameter(type=str),
     }
@@ -113,6 +114,7 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
 
     `GateEvaluator(model=..., baseline_model=..., examples=..., eval_config=..., example_splits=["test"])`, where
     `baseline_model` is ServedModel's; `enabled=False` records the outcome and blesses the model all the same;
+    `overrides`, in words, are noted on the blessing;
     `serving_limits` are those of pipeline/gate.py.
     """
 
@@ -128,6 +130,7 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
         eval_config: config_pb2.EvalConfig,
         example_splits: Sequence[str] = (contract.TEST,),
         enabled: bool = True,
+        overrides: Sequence[str] = (),
         serving_limits: Mapping[str, float] | None = None,
         code_sha256: str = "",
     ) -> None:
@@ -139,6 +142,7 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
                 eval_config=eval_config,
                 example_splits=json.dumps(list(example_splits)),
                 enabled=int(enabled),
+                overrides="; ".join(overrides),
                 serving_limits=json.dumps(dict(serving_limits or {}), sort_keys=True),
                 code_sha256=code_sha256,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),

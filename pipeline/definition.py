@@ -23,7 +23,7 @@ from tfx import v1 as tfx
 
 from nextclick.components import contract, nodes
 from nextclick.components.example_gen import SessionExampleGen
-from nextclick.pipeline import config, gate
+from nextclick.pipeline import config, gate, gate_overrides
 from nextclick.pipeline.config import Config
 
 
@@ -188,6 +188,7 @@ def _evaluator(plan: Plan, trainer: Any, served: Any, baselines: Any) -> Any:
         eval_config=gate.eval_config(plan.config),
         example_splits=[contract.TEST],
         enabled=plan.config.gate.enabled,
+        overrides=gate_overrides.overrides(plan.config),
         serving_limits=gate.serving_limits(plan.config),
         code_sha256=plan.code_sha256,
     )

@@ -42,6 +42,7 @@ def read(evaluation_uri: str, blessing: Blessing, config: Config) -> dict[str, A
         "gate": {
             "blessed": blessing.properties.get("blessed") == 1,
             "overridden": blessing.properties.get("overridden") == 1,
+            "overrides": [text for text in str(blessing.properties.get("overrides", "")).split("; ") if text],
             "checks": _checks(config, slices, candidate, found, evaluation_uri),
         },
         "examples": list(found.examples),

@@ -2,8 +2,8 @@
 
 Besides INTERFACE's keys of metrics.json, these are shown where they are there:
 `training.history`, `data.events_dropped`, `data.warnings`, `evaluation.baseline_model` (the model served before),
-`evaluation.intervals` {ranker: {metric: [low, high]}}, `evaluation.items`, `gate.overridden`, `config`, `examples`,
-`drift`; of a check `reason` (a sentence) and `interval` [low, high].
+`evaluation.intervals` {ranker: {metric: [low, high]}}, `evaluation.items`, `gate.overridden`, `gate.overrides` [text],
+`config`, `examples`, `drift`; of a check `reason` (a sentence) and `interval` [low, high].
 """
 
 from __future__ import annotations

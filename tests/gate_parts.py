@@ -33,7 +33,7 @@ from nextclick.components import (
 )
 from nextclick.components.preprocessing import preprocessing_fn
 from nextclick.pipeline import config as configuration
-from nextclick.pipeline import gate
+from nextclick.pipeline import gate, gate_overrides
 from nextclick.pipeline.config import Config
 
 # Without an image TFX packs itself up for workers elsewhere, which takes seconds and is never used in this process.
@@ -292,6 +292,7 @@ def judge(
             "eval_config": MessageToJson(gate.eval_config(config)),
             "example_splits": json.dumps([contract.TEST]),
             "enabled": int(config.gate.enabled),
+            "overrides": "; ".join(gate_overrides.overrides(config)),
             "serving_limits": json.dumps(gate.serving_limits(config)),
             "code_sha256": "",
         },

@@ -1,4 +1,4 @@
-"""`run --if-changed`: with a reason overlooked the served model grows old, with one imagined every hour is a training."""
+"""`run --if-changed`: a reason overlooked and the served model grows old; one imagined and every hour is a training."""
 
 import json
 import os

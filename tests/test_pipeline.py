@@ -1,6 +1,7 @@
 """The main job on small real runs: what is left behind, what the cache serves, what stops it, what is refused."""
 
 import json
+import re
 import signal
 import subprocess
 
@@ -9,7 +10,7 @@ import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from nextclick.pipeline import cli
+from nextclick.pipeline import cli, lineage
 
 COMPONENTS = {
     "SessionExampleGen",
@@ -68,6 +69,17 @@ def test_metrics_have_the_interface_s_keys(first):
     assert {"popular", "last_viewed"} <= set(metrics["evaluation"]["baselines"])
     assert metrics["gate"]["blessed"] is True
     assert all({"name", "value", "threshold", "passed"} <= set(check) for check in metrics["gate"]["checks"])
+
+
+def test_a_loosened_gate_stands_in_ml_metadata_and_in_red_in_the_report(first):
+    root, outcome, metrics = first
+    loosened = ["gate.min_recall_lift=-1 instead of 0", "gate.min_mrr_lift=-1 instead of 0"]
+    nodes = lineage.latest_run(str(root / "metadata.sqlite"), holding="AtomicPusher")
+    assert nodes["GateEvaluator"].outputs["blessing"].properties["overrides"] == "; ".join(loosened)
+    assert metrics["gate"]["overrides"] == loosened
+    page = (root / "reports" / "latest" / "index.html").read_text(encoding="utf-8")
+    assert re.search(rf'class="note bad"[^>]*>The gate was loosened for this run: {"; ".join(loosened)}', page)
+    assert "past a loosened gate: the next click is among" in outcome.out
 
 
 def test_every_row_and_every_prediction_is_counted(first, clicks):

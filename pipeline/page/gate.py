@@ -16,6 +16,9 @@ def section(metrics: Any) -> Section:
     blocks: list[Block] = []
     if tone(metrics) == "overridden":
         blocks.append(Note("The gate was overridden: the model did not have to pass these checks.", "bad"))
+    looser = [values.show_text(text) for text in values.entries(metrics, "gate", "overrides")]
+    if looser:
+        blocks.append(Note(f"The gate was loosened for this run: {'; '.join(looser)}.", "bad"))
     if every:
         blocks.append(_table(every))
     else:

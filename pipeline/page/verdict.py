@@ -68,11 +68,12 @@ def _despite(metrics: Any, version: Any) -> str:
 
 
 def _outcome(metrics: Any, version: Any) -> str:
+    gate = "a loosened gate" if values.entries(metrics, "gate", "overrides") else "the gate"
     if version is None:
-        return "Passed the gate, but nothing was pushed"
+        return f"Passed {gate}, but nothing was pushed"
     if values.part(metrics, "pushed", "already_served"):
-        return f"Passed the gate and is served already as version {version}"
-    return f"Pushed as version {version}"
+        return f"Passed {gate} and is served already as version {version}"
+    return f"Pushed as version {version}" + (" past a loosened gate" if gate != "the gate" else "")
 
 
 def _failures(metrics: Any) -> str:
