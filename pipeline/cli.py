@@ -21,6 +21,7 @@ COMMANDS = (
     "promote",
     "rollback",
     "report",
+    "tune",
     "compile",
     "submit",
     "schema",

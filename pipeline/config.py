@@ -162,6 +162,23 @@ class HybridConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    """What `nextclick tune` does."""
+
+    trials: int = setting(20, "trainings of one search", minimum=1)
+    strategy: str = setting("bayesian", "what proposes the next trial", choices=("bayesian", "random"))
+    space: tuple[str, ...] = setting(
+        (
+            "training.learning_rate=0.001..0.01:log",
+            "model.dropout=0.1..0.5",
+            "training.batch_size=128/256/512",
+            "model.embedding_size=64/128/192",
+        ),
+        "what is searched: settings of model and training, each as key=LOW..HIGH, key=LOW..HIGH:log or key=A/B/C",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ServingConfig:
     """What is exported and pushed."""
 
@@ -267,6 +284,7 @@ class Config:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     hybrid: HybridConfig = dataclasses.field(default_factory=HybridConfig)
+    tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     retrain: RetrainConfig = dataclasses.field(default_factory=RetrainConfig)

@@ -97,6 +97,27 @@ def create_schema_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     return _pipeline(plan, [example_gen, statistics_gen, schema_gen])
 
 
+def create_tuning_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
+    """As far as Transform, and Tuner: `nextclick tune`."""
+    example_gen = _example_gen(plan)
+    examples = example_gen.outputs["examples"]
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = _schema_gen(plan)
+    schema = schema_gen.outputs["schema"]
+    validator = nodes.StrictExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
+    transform = _transform(plan, examples, schema)
+    transform.add_upstream_node(validator)
+    tuner = tfx.components.Tuner(
+        tuner_fn="nextclick.components.tuner.tuner_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
+        eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
+        custom_config=_custom_config(plan, "seed", "data.attributes", "features", "model", "training", "tuning"),
+    )
+    return _pipeline(plan, [example_gen, statistics_gen, schema_gen, validator, transform, tuner])
+
+
 def create_examples_pipeline(plan: Plan, *, transformed: bool) -> tfx.dsl.Pipeline:
     """ExampleGen, and Transform where asked for: what the ingest benchmark times."""
     example_gen = _example_gen(plan)

@@ -16,7 +16,7 @@ from typing import Any
 from tfx import v1 as tfx
 
 from nextclick.components import example_gen, inputs, served
-from nextclick.pipeline import beam_options, definition, lineage, report, results
+from nextclick.pipeline import beam_options, definition, lineage, report, results, trials
 from nextclick.pipeline.code_version import code_sha256, code_version
 from nextclick.pipeline.config import Config
 from nextclick.pipeline.errors import ConfigError, find_data_error
@@ -87,7 +87,8 @@ def run(effective: Config, folder: Path, reason: str = "asked for") -> dict[str,
                 "code_version": code_version(),
             },
         )
-        report.write_report(root.report(run_id), metrics)
+        tuned = trials.newest(root.path)
+        report.write_report(root.report(run_id), {**metrics, **({"tuning": tuned} if tuned else {})})
         written: dict[str, Any] = json.loads((root.report(run_id) / report.METRICS).read_text(encoding="utf-8"))
         _point_latest_at(root.report(run_id))
         progress.say(f"  {'all':<24} {metrics['run']['seconds']:6.1f} s")
@@ -106,6 +107,19 @@ def infer_schema(effective: Config, folder: Path) -> str:
         _execute(definition.create_schema_pipeline(_plan(effective, root, run_id)))
         nodes = lineage.latest_run(str(root.metadata))
     return (Path(nodes["SchemaGen"].outputs["schema"].uri) / "schema.pbtxt").read_text(encoding="utf-8")
+
+
+def run_tuner(effective: Config, folder: Path) -> str:
+    """Runs the pipeline as far as the Tuner; returns the id of the run.
+
+    Raises:
+        ConfigError, DataError: wrong settings or input.
+    """
+    root = Root(folder.resolve())
+    root.path.mkdir(parents=True, exist_ok=True)
+    with _only_run_in(root), _run_log(root) as (run_id, _):
+        _execute(definition.create_tuning_pipeline(_plan(effective, root, run_id)))
+    return run_id
 
 
 def make_examples(effective: Config, folder: Path, *, transformed: bool) -> dict[str, float]:

@@ -22,6 +22,7 @@ from nextclick.pipeline.page import (
     rankers,
     slices,
     training,
+    tuning,
     values,
 )
 from nextclick.pipeline.page.blocks import Section
@@ -91,6 +92,7 @@ def _sections(metrics: Any, before: Sequence[dict[str, Any]], unreadable: int) -
         quality.section(metrics),
         slices.section(metrics),
         training.section(metrics),
+        tuning.section(metrics),
         data.section(metrics),
         extras.drift(metrics),
         extras.items(metrics),
