@@ -95,7 +95,7 @@ CUTOFFS = (1, 3, 5, 10, 20)
 # the slice of each prediction (prediction_slices.feature) and the day, or the week, in which the session began.
 TEST_PERIOD = "period"
 # The baselines, in the order of the report.
-BASELINES = ("popular", "last_viewed", "item_to_item", "session_knn")
+BASELINES = ("popular", "popular_recent", "last_viewed", "item_to_item", "session_knn")
 
 # Lower and upper bound of each `session_length` bucket, both included; None: no upper bound.
 SESSION_LENGTH_BUCKETS: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 2), (3, 4), (5, 9), (10, 19), (20, None))

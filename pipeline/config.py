@@ -199,7 +199,7 @@ class GateConfig:
 
     enabled: bool = setting(True, "false: evaluate and report, push whatever came out; recorded as an override")
     baselines: tuple[str, ...] = setting(
-        ("popular", "last_viewed", "item_to_item", "session_knn"), "baselines that a model must beat"
+        ("popular", "popular_recent", "last_viewed", "item_to_item", "session_knn"), "baselines that a model must beat"
     )
     compare_served: bool = setting(True, "false: forget the served model, where it cannot or must not be compared")
     min_recall: float = setting(0.01, "Recall@20 that anything learnt must reach", minimum=0, maximum=1)

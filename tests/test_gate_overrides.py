@@ -22,9 +22,13 @@ def test_the_defaults_loosen_nothing():
         (
             "gate.baselines",
             ("popular",),
-            "gate.baselines=popular instead of popular,last_viewed,item_to_item,session_knn",
+            "gate.baselines=popular instead of popular,popular_recent,last_viewed,item_to_item,session_knn",
         ),
-        ("gate.baselines", (), "gate.baselines=none instead of popular,last_viewed,item_to_item,session_knn"),
+        (
+            "gate.baselines",
+            (),
+            "gate.baselines=none instead of popular,popular_recent,last_viewed,item_to_item,session_knn",
+        ),
     ],
 )
 def test_looser_settings_are_named_with_their_defaults(key, value, text):
@@ -36,7 +40,7 @@ def test_looser_settings_are_named_with_their_defaults(key, value, text):
     [
         ("gate.min_recall", 0.1),
         ("gate.max_drift", 0.1),
-        ("gate.baselines", ("session_knn", "popular", "last_viewed", "item_to_item")),
+        ("gate.baselines", ("session_knn", "popular", "popular_recent", "last_viewed", "item_to_item")),
         ("training.epochs", 1),
     ],
 )

@@ -19,10 +19,11 @@ from nextclick.pipeline import lineage
 
 CUTOFFS = (1, 3, 5, 10, 20)
 UNKNOWN = 2_147_483_647
-BASELINES = ("popular", "last_viewed", "item_to_item", "session_knn")
+BASELINES = ("popular", "popular_recent", "last_viewed", "item_to_item", "session_knn")
 TITLES = {
     "This model": "model",
     "Popular items": "popular",
+    "Popular on the newest day": "popular_recent",
     "Last viewed": "last_viewed",
     "Item to item": "item_to_item",
     "Session kNN": "session_knn",
@@ -176,4 +177,4 @@ def test_the_page_is_the_recount(root, recounted):
                 assert float(full) == pytest.approx(recounted[ranker][metric], abs=1e-6), name
                 assert float(read) == pytest.approx(recounted[ranker][metric], abs=0.0051)
                 seen += 1
-    assert seen == 40 * 5 + 4
+    assert seen == 40 * 6 + 4

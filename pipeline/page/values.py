@@ -17,6 +17,7 @@ RANKERS = {
     "model": "This model",
     "served": "Model served before",
     "popular": "Popular items",
+    "popular_recent": "Popular on the newest day",
     "last_viewed": "Last viewed",
     "item_to_item": "Item to item",
     "session_knn": "Session kNN",
