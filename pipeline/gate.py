@@ -81,7 +81,7 @@ def _sanity(gate: GateConfig) -> tuple[Check, ...]:
 
 
 def _against_baselines(gate: GateConfig) -> tuple[Check, ...]:
-    rivals, lift = ", ".join(gate.baselines), figures.BASELINE_LIFT
+    rivals, lift = ", ".join(gate.baselines).replace("_", " "), figures.BASELINE_LIFT
     return (
         Check(f"Recall@20 above the best of {rivals}", f"{lift}/recall@20", gate.min_recall_lift, end="low"),
         Check(f"MRR@20 above the best of {rivals}", f"{lift}/mrr@20", gate.min_mrr_lift, end="low"),

@@ -8,13 +8,12 @@ from typing import Any
 from tensorflow_model_analysis.proto import validation_result_pb2
 
 from nextclick.pipeline.gate import Check
+from nextclick.pipeline.page.values import show_figure
 
 # Values of one slice: (model name, whether a difference, metric) → value.
 Values = Mapping[tuple[str, bool, str], float]
 # Metric, whether a difference, whether of a slice.
 Failures = set[tuple[str, bool, bool]]
-
-_FIGURE = ".4f"
 
 
 def failures(result: validation_result_pb2.ValidationResult) -> Failures:
@@ -84,10 +83,10 @@ def _reason(check: Check, bounded: float | None, where: str, passed: bool) -> st
     figure = {"": "", "low": "the low end of its 95 % interval, ", "high": "the high end of its 95 % interval, "}[
         check.end
     ]
-    place = f" ({where})" if where else ""
+    place = f" ({where.replace('=', ' ').replace('_', ' ')})" if where else ""
     if check.minimum is not None:
         verb, limit = ("reaches the least allowed" if passed else "is below the least allowed"), check.minimum
     else:
         verb, limit = ("is within the most allowed" if passed else "is above the most allowed"), check.maximum or 0.0
-    sentence = f"{figure}{bounded:{_FIGURE}}{place} {verb}, {limit:{_FIGURE}}."
+    sentence = f"{figure}{show_figure(bounded)}{place} {verb}, {show_figure(limit)}."
     return sentence[0].upper() + sentence[1:]

@@ -55,8 +55,8 @@ def check(result, name):
 
 GOOD = alike([1, 2, 30], popular=[3, 4, 30])
 LEARNT = "Recall@20 of a model that has learnt anything"
-RECALL_LIFT = "Recall@20 above the best of popular, last_viewed"
-MRR_LIFT = "MRR@20 above the best of popular, last_viewed"
+RECALL_LIFT = "Recall@20 above the best of popular, last viewed"
+MRR_LIFT = "MRR@20 above the best of popular, last viewed"
 RECALL_DROP = "Recall@20 less the served model's"
 MRR_DROP = "MRR@20 less the served model's"
 LENGTHS = "Recall@20 less the served model's, sessions of any one length"
@@ -102,7 +102,9 @@ def test_worse_than_the_served_model_is_refused(tmp_path, model, served):
     assert failed(result) == {RECALL_DROP, MRR_DROP, LENGTHS}
     assert check(result, RECALL_DROP)["value"] == pytest.approx(-1 / 3)
     assert check(result, RECALL_DROP)["interval"] == pytest.approx([-1 / 3, -1 / 3])
-    assert check(result, LENGTHS)["reason"].endswith("(session_length=3-4) is below the least allowed, -0.0500.")
+    assert check(result, LENGTHS)["reason"].endswith(
+        "(session length 3-4) is below the least allowed, \N{MINUS SIGN}0.0500."
+    )
     assert result["evaluation"]["served"]["mrr@20"] == pytest.approx(1 / 2)
 
 
@@ -112,7 +114,7 @@ def test_worse_in_sessions_of_one_length_is_refused_although_better_overall(tmp_
     result = judge(tmp_path, model, [*better, *worse], served)
     assert failed(result) == {LENGTHS}
     assert check(result, LENGTHS)["value"] == pytest.approx(-1.0)
-    assert "session_length=2" in check(result, LENGTHS)["reason"]
+    assert "session length 2" in check(result, LENGTHS)["reason"]
 
 
 def test_empty_test_split_is_refused(tmp_path, model):

@@ -131,7 +131,8 @@ def test_tfma_gives_what_a_recount_of_the_ranks_gives(tmp_path):
     chance = np.random.default_rng(3)
     columns = ["model_ranks", "served", *contract.BASELINES]
     rows = [
-        dict(zip(columns, chance.integers(1, 40, (6, chance.integers(1, 12))).tolist(), strict=True)) for _ in range(60)
+        dict(zip(columns, chance.integers(1, 40, (len(columns), chance.integers(1, 12))).tolist(), strict=True))
+        for _ in range(60)
     ]
     sessions = [
         parts.ranked(f"s{i}", row["model_ranks"], **{n: row[n] for n in columns[1:]}) for i, row in enumerate(rows)

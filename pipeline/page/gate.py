@@ -29,11 +29,12 @@ def section(metrics: Any) -> Section:
 
 
 def _table(every: list[dict[str, Any]]) -> Table:
+    failed_first = sorted(every, key=lambda check: bool(check.get("passed")))
     intervals = any(len(values.entries(check, "interval")) == 2 for check in every)
     columns = [Column("Check"), Column("Result"), Column("Measured", True), Column("Limit", True), Column("Reason")]
     if intervals:
         columns.insert(3, Column("Interval", True))
-    return Table("The gate's checks", tuple(columns), tuple(_row(check, intervals) for check in every))
+    return Table("The gate's checks", tuple(columns), tuple(_row(check, intervals) for check in failed_first))
 
 
 def _row(check: dict[str, Any], intervals: bool) -> tuple[Cell, ...]:

@@ -104,6 +104,8 @@ def _extremes(parts: list[tuple[str, dict[str, Any]]]) -> str:
     known = {value: recall for value, recall in found.items() if recall is not None}
     if not known:
         return "The figures stand in the table below."
+    if len(known) == 1:
+        return "All predictions that are enough to tell are of this one kind."
     best, worst = max(known, key=lambda value: known[value]), min(known, key=lambda value: known[value])
     high, low = values.show_figure(known[best]), values.show_figure(known[worst])
     return f"Recall@20 is highest at {best} ({high}), lowest at {worst} ({low})."
