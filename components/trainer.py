@@ -15,6 +15,7 @@ from tensorflow_transform.output_wrapper import TFTransformOutput
 from nextclick.components import contract, dataset, fitting, recipe, warm_start
 from nextclick.components.fitting import Fitted
 from nextclick.components.memory import peak_memory_bytes
+from nextclick.components.projector import write_projector
 from nextclick.components.recipe import Trained
 from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
@@ -48,6 +49,7 @@ def run_fn(fn_args: Any) -> None:
     warm = warm_start.WarmStart(fn_args.base_model, vocabulary) if config.training.warm_start else None
     trained = recipe.train(config, train, validation, len(vocabulary), warm)
     write_logs(fn_args.model_run_dir, trained.fitted)
+    write_projector(fn_args.model_run_dir, trained.scorer.model, vocabulary)
     export(config, trained.scorer, transform, vocabulary, fn_args.serving_model_dir)
     write_summary(fn_args.model_run_dir, trained, time.monotonic() - start, warm)
 

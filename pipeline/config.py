@@ -255,6 +255,15 @@ class RetrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrackingConfig:
+    """Where runs are written to besides the root folder."""
+
+    mlflow: bool = setting(False, "write each run to MLflow, which must be installed (pip install mlflow-skinny)")
+    uri: str = setting("", "MLflow's tracking server or store; empty: the folder mlflow under --root")
+    experiment: str = setting("", "MLflow's experiment; empty: pipeline_name")
+
+
+@dataclasses.dataclass(frozen=True)
 class BeamConfig:
     """The engine under ExampleGen, StatisticsGen, Transform and Evaluator."""
 
@@ -288,6 +297,7 @@ class Config:
     serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     retrain: RetrainConfig = dataclasses.field(default_factory=RetrainConfig)
+    tracking: TrackingConfig = dataclasses.field(default_factory=TrackingConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     cluster: ClusterConfig = dataclasses.field(default_factory=ClusterConfig)
 

@@ -16,7 +16,7 @@ from typing import Any
 from tfx import v1 as tfx
 
 from nextclick.components import example_gen, inputs, served
-from nextclick.pipeline import beam_options, definition, lineage, report, results, trials
+from nextclick.pipeline import beam_options, definition, lineage, report, results, tracking, trials
 from nextclick.pipeline.code_version import code_sha256, code_version
 from nextclick.pipeline.config import Config
 from nextclick.pipeline.errors import ConfigError, find_data_error
@@ -66,6 +66,7 @@ def run(effective: Config, folder: Path, reason: str = "asked for") -> dict[str,
     Raises:
         ConfigError, DataError: wrong settings or input.
     """
+    tracking.check(effective)
     root = Root(folder.resolve())
     root.path.mkdir(parents=True, exist_ok=True)
     with _only_run_in(root), _run_log(root) as (run_id, progress):
@@ -91,6 +92,7 @@ def run(effective: Config, folder: Path, reason: str = "asked for") -> dict[str,
         report.write_report(root.report(run_id), {**metrics, **({"tuning": tuned} if tuned else {})})
         written: dict[str, Any] = json.loads((root.report(run_id) / report.METRICS).read_text(encoding="utf-8"))
         _point_latest_at(root.report(run_id))
+        tracking.track(effective, written, root.report(run_id), root.path)
         progress.say(f"  {'all':<24} {metrics['run']['seconds']:6.1f} s")
     return written
 

@@ -7,7 +7,8 @@ import pytest
 import recommender_runs as runs
 import tensorflow as tf
 
-from nextclick.components import dataset, sequences, trainer
+from nextclick.components import dataset, projector, sequences, trainer
+from nextclick.components.model import build_model
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.errors import DataError
 
@@ -58,6 +59,26 @@ def test_tensorboard_has_a_point_an_epoch():
     assert {tag: tags.count(tag) for tag in tags} == dict.fromkeys(
         ("loss", "validation_recall@20", "validation_mrr@20", "seconds"), epochs
     )
+
+
+def test_the_projector_has_a_vector_and_a_name_an_item():
+    exported = runs.exported()
+    with open(f"{exported.run_folder}/item_vectors.tsv", encoding="utf-8") as file:
+        vectors = np.array([[float(value) for value in line.split("\t")] for line in file])
+    with open(f"{exported.run_folder}/item_names.tsv", encoding="utf-8") as file:
+        assert file.read().splitlines() == [item.decode() for item in exported.vocabulary]
+    table = tf.train.load_variable(
+        f"{exported.folder}/variables/variables", "scorer/vectors/.ATTRIBUTES/VARIABLE_VALUE"
+    )
+    np.testing.assert_allclose(vectors, table, rtol=1e-4, atol=1e-6)
+    with open(f"{exported.run_folder}/projector_config.pbtxt", encoding="utf-8") as file:
+        assert 'tensor_path: "item_vectors.tsv" metadata_path: "item_names.tsv"' in file.read()
+
+
+def test_an_id_with_a_tab_or_no_utf_8_stays_one_field(tmp_path):
+    projector.write_projector(str(tmp_path), build_model(runs.CONFIG, 3), [b"a\tb", b"\xff", "é".encode()])
+    assert (tmp_path / "item_names.tsv").read_text(encoding="utf-8") == "a b\n\ufffd\né\n"
+    assert len((tmp_path / "item_vectors.tsv").read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_an_untrained_model_is_exported_all_the_same(transformed):
