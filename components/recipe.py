@@ -3,7 +3,8 @@
 1. Train on the training split until validation MRR@20 stops rising; `training.members` - 1 further networks, from
    seeds of their own, for as many epochs as that one took to its best.
 2. With a hybrid part, its weight is the best one on validation, of what knows the training split only.
-3. With `data.refit`, the networks and the hybrid part are made again from both splits, for as many epochs, with
+3. With `data.refit` and `training.folds`, further folds have a say in how many epochs that is (folds.py).
+4. With `data.refit`, the networks and the hybrid part are made again from both splits, for as many epochs, with
    that weight: nothing is left to choose it on.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 
-from nextclick.components import dataset, fitting, hybrid
+from nextclick.components import dataset, fitting, folds, hybrid
 from nextclick.components.dataset import Split
 from nextclick.components.fitting import Epoch, Fitted, Start
 from nextclick.components.model import Recommender
@@ -33,11 +34,13 @@ class Trained:
       scorer: of the networks and, where there is one, the hybrid part.
       fitted: the first network's training; `refit_history` and `member_history` are those of all others.
       hybrid_weight: share of the hybrid part's votes in a score.
+      fold_epochs: the best epoch of each fold; empty where there is one only.
     """
 
     scorer: Scorer
     fitted: Fitted
     hybrid_weight: float
+    fold_epochs: tuple[int, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -63,15 +66,21 @@ def train(config: Config, train_split: Split, validation: Split, items: int, sta
     mixed = hybrid.build(config.hybrid, train_split, items, fitted.model.first_item)
     weight = _chosen_weight(config, mixed, networks, validation)
     fitted = dataclasses.replace(fitted, member_history=history)
+    fold_epochs: list[int] = []
     if config.data.refit:
-        print(f"refit on train and validation for {fitted.best_epoch} epochs", file=sys.stderr, flush=True)
+        if config.training.folds > 1:
+            fold_epochs = [fitted.best_epoch, *folds.best_epochs(config, train_split, validation, items, start)]
+        epochs = folds.chosen(fold_epochs) if fold_epochs else fitted.best_epoch
+        print(f"refit on train and validation for {epochs} epochs", file=sys.stderr, flush=True)
         both = dataset.concatenate(train_split, validation)
-        networks, history = _members(config, both, items, fitted.best_epoch, start, first=0)
+        networks, history = _members(config, both, items, epochs, start, first=0)
         mixed = hybrid.build(config.hybrid, both, items, fitted.model.first_item)
         fitted = dataclasses.replace(fitted, model=networks[0], refit_history=history)
     if mixed:
         mixed.weight.assign(weight)
-    return Trained(Scorer(networks, config.features.lookback, mixed if weight else None), fitted, weight)
+    return Trained(
+        Scorer(networks, config.features.lookback, mixed if weight else None), fitted, weight, tuple(fold_epochs)
+    )
 
 
 def _members(

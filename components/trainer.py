@@ -90,6 +90,7 @@ def write_summary(folder: str, trained: Trained, seconds: float, warm: warm_star
         "parameters": trained.parameters,
         "peak_memory_bytes": peak_memory_bytes(),
         "members": len(trained.scorer.models),
+        "fold_epochs": list(trained.fold_epochs),
         "refit_epochs": len(fitted.refit_history) // len(trained.scorer.models),
         "hybrid_weight": trained.hybrid_weight,
         "history": [_history_line(line) for line in fitted.history],

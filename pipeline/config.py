@@ -143,6 +143,9 @@ class TrainingConfig:
     clip_value: float = setting(0.0, "bound of each entry of a gradient, before clip_norm; 0: off", minimum=0)
     clip_norm: float = setting(5.0, "global norm that gradients are clipped to; 0: off", minimum=0)
     patience: int = setting(2, "epochs without a better validation MRR@20 after which training stops", minimum=1)
+    folds: int = setting(
+        1, "folds in the order of time that choose the epochs of the refit; 1: the validation split alone", minimum=1
+    )
     warm_start: bool = setting(False, "start from the weights of the model served now, item by item")
     members: int = setting(
         1, "networks from different seeds, exported as one model that scores by their mean", minimum=1, maximum=16
@@ -387,6 +390,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield "data.min_session_length must not be greater than data.max_session_length"
     if config.training.label_smoothing and config.training.loss in ("bpr_max", "top1_max"):
         yield f"training.label_smoothing is of softmax losses: set it to 0 for training.loss={config.training.loss}"
+    if config.training.folds > 1 and not config.data.refit:
+        yield "training.folds chooses the epochs of the refit: leave data.refit on, or folds at 1"
     yield from _column_problems(config.data)
     yield from _side_feature_problems(config.data, config.features)
 
