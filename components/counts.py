@@ -128,7 +128,7 @@ def check(tally: Tally, data: DataConfig) -> None:
     Raises:
         DataError: no rows, too many rejected ones, no split by time possible, or an empty split.
     """
-    _check_rows(tally, data)
+    check_rows(tally, data)
     if tally.total("sessions_read") == 1:
         raise DataError("the log holds one session only: training, validation and test need sessions of their own")
     first, last = tally.ranges_ms["log", CLICKS_LOG]
@@ -142,7 +142,8 @@ def check(tally: Tally, data: DataConfig) -> None:
             raise DataError(_empty_split(split, tally, data))
 
 
-def _check_rows(tally: Tally, data: DataConfig) -> None:
+def check_rows(tally: Tally, data: DataConfig) -> None:
+    """Raises DataError where there are no rows, too many rejected ones, or no clicks."""
     rows, rejected = tally.total("rows_read"), tally.by_key("rows_rejected")
     if not rows:
         raise DataError("the log holds no rows but a header: expected one row a click")

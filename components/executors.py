@@ -35,12 +35,14 @@ from nextclick.components import (
     contract,
     evaluation_facts,
     push,
+    quantize,
     raw_schema,
     served,
     serving_checks,
     span_drift,
     tfma_metrics,
     verdict,
+    weights_check,
 )
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.errors import DataError, ServingError
@@ -174,9 +176,19 @@ def _ask(found: verdict.Verdict, inputs: Artifacts, examples: types.Artifact) ->
     model = artifact_utils.get_single_instance(inputs[standard_component_specs.MODEL_KEY])
     records = tf.data.TFRecordDataset(_split_files([examples], contract.TEST), compression_type="GZIP")
     first = list(records.take(2 * serving_checks.MAX_SESSIONS).as_numpy_iterator())
-    checked = serving_checks.check(path_utils.serving_model_dir(model.uri), first)
+    path = path_utils.serving_model_dir(model.uri)
+    checked = serving_checks.check(path, first)
     shown = tuple(dataclasses.asdict(answer) for answer in checked.answers[:_SHOWN_EXAMPLES])
-    return dataclasses.replace(found, figures=checked.figures, examples=shown)
+    return dataclasses.replace(found, figures={**checked.figures, **_weights(path, records)}, examples=shown)
+
+
+def _weights(model_path: str, records: tf.data.Dataset) -> Mapping[str, float]:
+    """What narrower weights cost, where the trainer left the float32 form beside them."""
+    reference = quantize.reference_folder(model_path)
+    if not served.is_saved_model(reference):
+        return {}
+    examples = list(records.take(weights_check.MAX_SESSIONS).as_numpy_iterator())
+    return weights_check.measure(model_path, reference, examples)
 
 
 def _compares(eval_config: config_pb2.EvalConfig, inputs: Mapping[str, list[types.Artifact]]) -> bool:

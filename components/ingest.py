@@ -144,7 +144,7 @@ class WriteSessions(beam.DoFn):
 
     def process(self, element: Any, read: Tally, measured: Tally) -> Iterator[Any]:
         """Writes one shard, given the tallies of all that was read and of the training sessions' lengths and paces."""
-        shard, grouped, files = _group(element, self._data)
+        shard, grouped, files = group(element, self._data)
         tally = Tally()
         limits = bots.limits(measured, self._data.bot_limit) if self._data.bot_limit else bots.Limits()
         found = filters.split_and_filter(grouped, shard.log, self._data, read=read, limits=limits, tally=tally)
@@ -164,7 +164,7 @@ class WriteSessions(beam.DoFn):
 
 def measure(element: Any, data: DataConfig, read: Tally) -> Tally:
     """(shard, its clicks) → a tally of the lengths and paces of its training sessions."""
-    shard, grouped, _ = _group(element, data)
+    shard, grouped, _ = group(element, data)
     tally = Tally()
     training = filters.training_sessions(grouped, shard.log, data, read)
     if training is not None:
@@ -187,7 +187,7 @@ def distinct_items(parts: Iterable[bytes]) -> bytes:
     return sharding.to_bytes(pa.record_batch([items], [ITEM_ID]))
 
 
-def _group(element: Any, data: DataConfig) -> tuple[Shard, Sessions, Integers]:
+def group(element: Any, data: DataConfig) -> tuple[Shard, Sessions, Integers]:
     """A shard, its sessions, and the number of each click's file, int64 [clicks]."""
     key, batches = element
     shard = Shard(*key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,10 +20,15 @@ class Scorer(tf.Module):
       models: the recommender, or the members of an ensemble, all of one vocabulary.
       lookback: newest items of a session that a prediction looks at.
       hybrid: what is mixed with the networks' scores; None: nothing.
+      vectors: what holds `item_vectors` of the models; None: a variable.
     """
 
     def __init__(
-        self, models: Recommender | Sequence[Recommender], lookback: int, hybrid: Hybrid | None = None
+        self,
+        models: Recommender | Sequence[Recommender],
+        lookback: int,
+        hybrid: Hybrid | None = None,
+        vectors: Any = None,
     ) -> None:
         super().__init__()
         self.models = [models] if isinstance(models, Recommender) else list(models)
@@ -33,12 +39,14 @@ class Scorer(tf.Module):
         # Newest items of a session that `scores` is given beside the session's vector.
         self.steps = min(hybrid.steps, lookback) if hybrid else 0
         # Kept ready, since normalising the vectors of all items at each request would cost more than scoring them.
-        self.vectors = tf.Variable(self._item_vectors(), trainable=False, name="item_vectors")
+        if vectors is None:
+            vectors = tf.Variable(item_vectors(self.models), trainable=False, name="item_vectors")
+        self.vectors = vectors
         self.bias = tf.Variable(self._item_bias(), trainable=False, name="item_bias")
 
     def refresh(self) -> None:
         """Takes over the models' present weights."""
-        self.vectors.assign(self._item_vectors())
+        self.vectors.assign(item_vectors(self.models))
         self.bias.assign(self._item_bias())
 
     def encode(self, item_indices: tf.Tensor) -> tf.Tensor:
@@ -82,8 +90,10 @@ class Scorer(tf.Module):
         places = tf.where(known[:, None], places, popular)
         return places, tf.where(known[:, None], best, 1.0 / tf.cast(popular + 1, tf.float32))
 
-    def _item_vectors(self) -> tf.Tensor:
-        return tf.concat([model.item_vectors() for model in self.models], axis=1) / len(self.models)
-
     def _item_bias(self) -> tf.Tensor:
         return tf.add_n([model.item_bias() for model in self.models]) / len(self.models)
+
+
+def item_vectors(models: Sequence[Recommender]) -> tf.Tensor:
+    """What an ensemble's session vectors are multiplied with: float32 [items, width]."""
+    return tf.concat([model.item_vectors() for model in models], axis=1) / len(models)

@@ -63,10 +63,10 @@ def check(model_path: str, examples: Sequence[bytes]) -> Checked:
     """
     model = tf.saved_model.load(model_path)
     signatures, exclude_seen = model.signatures, bool(getattr(model, "exclude_seen", False))
-    size = sum(tf.io.gfile.stat(f"{model_path}/{name}").length for name in served.files(model_path)) / 1e6
+    size = megabytes(model_path)
     if not set(_ASKED) <= set(signatures):
         return Checked({DISAGREEMENT: 1.0, P99_MS: 0.0, MEGABYTES: size}, [])
-    parsed = [(example, _item_ids(example)) for example in examples]
+    parsed = [(example, item_ids(example)) for example in examples]
     sessions = [(example, items) for example, items in parsed if len(items) > 1][:MAX_SESSIONS]
     found = [_compare(signatures, example, items, exclude_seen) for example, items in sessions]
     figures = {
@@ -77,7 +77,13 @@ def check(model_path: str, examples: Sequence[bytes]) -> Checked:
     return Checked(figures, [answer for _, answer in found])
 
 
-def _item_ids(example: bytes) -> list[bytes]:
+def megabytes(model_path: str) -> float:
+    """Size of a SavedModel's files."""
+    return float(sum(tf.io.gfile.stat(f"{model_path}/{name}").length for name in served.files(model_path))) / 1e6
+
+
+def item_ids(example: bytes) -> list[bytes]:
+    """Item ids of a raw serialised tf.Example, the newest where it has more than a request may have."""
     features = tf.train.Example.FromString(example).features.feature
     return list(features[contract.ITEM_IDS].bytes_list.value)[-contract.MAX_REQUEST_ITEMS - 1 :]
 
@@ -133,17 +139,20 @@ def _has_rank(ids: list[bytes], scores: npt.NDArray[Any], target: bytes, rank: i
     return best <= rank and (rank - len(left_out) <= worst or worst == len(ids))
 
 
-def _p99_ms(signature: Signature, prefixes: Sequence[Sequence[bytes]]) -> float:
-    """99th percentile of the time of one request with one session, in this process."""
-    if not prefixes:
-        return 0.0
+def request_ms(signature: Signature, prefixes: Sequence[Sequence[bytes]]) -> list[float]:
+    """Milliseconds of each of 100 requests with one session, in this process; none where there is no session."""
     seconds = []
-    for number in range(_WARM_UP + _REQUESTS):
+    for number in range(_WARM_UP + _REQUESTS if prefixes else 0):
         request = tf.constant([list(prefixes[number % len(prefixes)])])
         start = time.perf_counter()
         signature(**{contract.INPUT_ITEM_IDS: request})[contract.OUTPUT_SCORES].numpy()
         seconds.append(time.perf_counter() - start)
-    return float(np.quantile(seconds[_WARM_UP:], 0.99)) * 1000.0
+    return [value * 1000.0 for value in seconds[_WARM_UP:]]
+
+
+def _p99_ms(signature: Signature, prefixes: Sequence[Sequence[bytes]]) -> float:
+    taken = request_ms(signature, prefixes)
+    return float(np.quantile(taken, 0.99)) if taken else 0.0
 
 
 def _text(item: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_transform.output_wrapper import TFTransformOutput
 
-from nextclick.components import contract, dataset, fitting, recipe, warm_start
+from nextclick.components import contract, dataset, fitting, quantize, recipe, warm_start
 from nextclick.components.fitting import Fitted
 from nextclick.components.memory import peak_memory_bytes
 from nextclick.components.projector import write_projector
@@ -68,10 +68,16 @@ def export(config: Config, scorer: Scorer, transform: Any, vocabulary: list[byte
     layer = transform.transform_features_layer()
     spec = transform.raw_feature_spec()[contract.ITEM_IDS]
     kind = "ragged" if isinstance(spec, tf.io.RaggedFeature) else "sparse"
-    signatures = RestrictedSignatures(
-        scorer, layer, kind, vocabulary, config.serving.top_k, config.serving.exclude_seen
-    )
-    tf.saved_model.save(signatures, folder, signatures=signatures.functions())
+
+    def save(scorer: Scorer, folder: str) -> None:
+        settings = config.serving
+        signatures = RestrictedSignatures(scorer, layer, kind, vocabulary, settings.top_k, settings.exclude_seen)
+        tf.saved_model.save(signatures, folder, signatures=signatures.functions())
+
+    if config.serving.weights != "float32":
+        save(scorer, quantize.reference_folder(folder))
+        scorer = quantize.narrowed(scorer, config.serving.weights)
+    save(scorer, folder)
     write_warmup(folder, config.serving.model_name, vocabulary, scorer.first_item, config.features.lookback)
 
 

@@ -112,7 +112,7 @@ def carry_over(earlier: Earlier, model: Recommender, windows: Sequences, vocabul
       windows: what the model will be trained on.
       vocabulary: its item ids, in order.
     """
-    keys = dict(_checkpoint_keys(earlier, model))
+    keys = dict(_same_objects(earlier, model))
     places = {item: place for place, item in enumerate(earlier.vocabulary)}
     here = np.asarray([place for place, item in enumerate(vocabulary) if item in places], np.int64)
     there = np.asarray([places[vocabulary[place]] for place in here], np.int64)
@@ -121,7 +121,7 @@ def carry_over(earlier: Earlier, model: Recommender, windows: Sequences, vocabul
     for variable in model.trainable_variables:
         if id(variable) not in keys:
             continue
-        new = earlier.reader.get_tensor(keys[id(variable)])
+        new = _weights(earlier, keys[id(variable)])
         if id(variable) in tables:
             first = variable.shape[0] - len(vocabulary), len(new) - len(earlier.vocabulary)
             new = _moved(variable.numpy(), new, first, (here, there))
@@ -185,20 +185,29 @@ def _among_neighbours(table: Any, first: int, known: Any, windows: Sequences, fi
     return placed
 
 
-def _checkpoint_keys(earlier: Earlier, model: Recommender) -> Iterator[tuple[int, str]]:
-    """Id of each variable of the model, and the checkpoint's key of the variable with the same object path."""
+def _same_objects(earlier: Earlier, model: Recommender) -> Iterator[tuple[int, Any]]:
+    """Id of each variable of the model, and what stands in the checkpoint under the same object path."""
     view = tf.train.TrackableView(model)
     waiting, seen = [(model, _descend(earlier.nodes, _MODEL_PATH))], set()
     while waiting:
         here, there = waiting.pop()
         seen.add(id(here))
         if isinstance(here, tf.Variable):
-            yield id(here), _checkpoint_key(there)
+            yield id(here), there
             continue
         children = {child.local_name: earlier.nodes[child.node_id] for child in there.children}
         for name, child in view.children(here).items():
             if name in children and id(child) not in seen:
                 waiting.append((child, children[name]))
+
+
+def _weights(earlier: Earlier, node: Any) -> Any:
+    """The values of a variable, or of a table that was exported in fewer bits (quantize.NarrowRows)."""
+    parts = {child.local_name: earlier.nodes[child.node_id] for child in node.children}
+    if "narrow" not in parts:
+        return earlier.reader.get_tensor(_checkpoint_key(node))
+    narrow = earlier.reader.get_tensor(_checkpoint_key(parts["narrow"])).astype(np.float32)
+    return narrow * earlier.reader.get_tensor(_checkpoint_key(parts["scales"])) if "scales" in parts else narrow
 
 
 def _descend(nodes: Sequence[Any], path: Sequence[str]) -> Any:

@@ -11,13 +11,14 @@ from types import ModuleType
 
 from nextclick.pipeline.errors import NextclickError
 
-# A command is a module of that name with `add_arguments(parser)`, `main(args) -> int` and a docstring, whose first
-# line is the help and whose last paragraph is the example.
+# A command is a module of that name ("_" for "-") with `add_arguments(parser)`, `main(args) -> int` and a docstring,
+# whose first line is the help and whose last paragraph is the example.
 COMMANDS = (
     "run",
     "demo",
     "serve",
     "predict",
+    "batch-predict",
     "promote",
     "rollback",
     "report",
@@ -70,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(name: str) -> ModuleType:
-    return importlib.import_module(f"nextclick.pipeline.commands.{name}")
+    return importlib.import_module(f"nextclick.pipeline.commands.{name.replace('-', '_')}")
 
 
 def _quiet_libraries() -> None:

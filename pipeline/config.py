@@ -187,6 +187,7 @@ class ServingConfig:
 
     model_name: str = setting("nextclick", "name of the served model", pattern=r"[A-Za-z0-9_-]{1,64}")
     top_k: int = setting(100, "items that serving_default answers", minimum=1, maximum=1000)
+    weights: str = setting("float32", "how the exported item tables are stored", choices=("float32", "float16", "int8"))
     exclude_seen: bool = setting(False, "the served lists hold no item of the session itself")
     infra_validator: str = setting(
         "off", "start TF Serving on the exported model before it is pushed", choices=("off", "docker", "kubernetes")
@@ -237,6 +238,9 @@ class GateConfig:
     )
     check_serving: bool = setting(True, "ask the serving signatures about test sessions, and time them")
     max_p99_ms: float = setting(500.0, "99th percentile of one request of one session, in process", minimum=0)
+    max_weights_loss: float = setting(
+        0.002, "MRR@20 that float16 or int8 weights may cost against float32", minimum=0, maximum=1
+    )
     max_model_megabytes: float = setting(4000.0, "size of the exported model", minimum=0)
     min_predictions: int = setting(20, "predictions below which no figure is trusted", minimum=1)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import tensorflow_model_analysis as tfma
 
-from nextclick.components import contract, data_drift, figures, metrics, prediction_slices, verdict
+from nextclick.components import contract, data_drift, figures, metrics, prediction_slices, verdict, weights_check
 from nextclick.components.baselines import REGISTRY
 from nextclick.pipeline import gate, gate_results
 from nextclick.pipeline.config import Config
@@ -25,7 +25,7 @@ class Blessing(Protocol):
 
 
 def read(evaluation_uri: str, blessing: Blessing, config: Config) -> dict[str, Any]:
-    """The sections `evaluation` and `gate`, and what is shown besides: `examples` and `drift`.
+    """The sections `evaluation` and `gate`, and what is shown besides: `examples`, `weights` and `drift`.
 
     Args:
         evaluation_uri: folder of GateEvaluator's `evaluation`.
@@ -46,6 +46,7 @@ def read(evaluation_uri: str, blessing: Blessing, config: Config) -> dict[str, A
             "checks": _checks(config, slices, candidate, found, evaluation_uri),
         },
         "examples": list(found.examples),
+        "weights": _weights(found.figures),
         "drift": _drift(found, slices.get("", {}), candidate, config),
     }
 
@@ -61,6 +62,16 @@ def _checks(
         else gate_results.verdict_row(check, measured.get(check.metric))
         for check in gate.checks(config)
     ]
+
+
+def _weights(found: Mapping[str, float]) -> dict[str, dict[str, float]] | None:
+    """Quality, latency and size of the float32 form and of the exported one; None where that is float32 itself."""
+    sides = {"before": weights_check.BEFORE, "after": weights_check.AFTER}
+    figures = {
+        side: {name.removeprefix(f"{prefix}/"): value for name, value in found.items() if name.startswith(f"{prefix}/")}
+        for side, prefix in sides.items()
+    }
+    return figures if figures["before"] else None
 
 
 def _drift(found: verdict.Verdict, overall: Values, candidate: str, config: Config) -> list[dict[str, Any]]:

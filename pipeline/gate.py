@@ -16,6 +16,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from nextclick.components import contract, data_drift, figures, spans, tfma_metrics
 from nextclick.components.baselines import REGISTRY
 from nextclick.components.serving_checks import DISAGREEMENT, MEGABYTES, P99_MS
+from nextclick.components.weights_check import MRR_LOSS
 from nextclick.pipeline.config import Config, GateConfig
 from nextclick.pipeline.errors import ConfigError
 
@@ -67,7 +68,7 @@ def checks(config: Config) -> tuple[Check, ...]:
         *(_against_served(gate) if gate.compare_served else ()),
         *_lists_and_data(gate),
         *(_spans(gate) if spans.are_compared(config.data) else ()),
-        *(_serving(gate) if gate.check_serving else ()),
+        *(_serving(config) if gate.check_serving else ()),
     )
 
 
@@ -135,17 +136,20 @@ def _spans(gate: GateConfig) -> tuple[Check, ...]:
     )
 
 
-def _serving(gate: GateConfig) -> tuple[Check, ...]:
+def _serving(config: Config) -> tuple[Check, ...]:
+    gate, weights = config.gate, config.serving.weights
+    loss = f"MRR@20 that {weights} weights cost against float32"
     return (
         Check("test sessions that are served otherwise than evaluated", DISAGREEMENT, maximum=0.0, by_tfma=False),
         Check("99th percentile of one request, in milliseconds", P99_MS, maximum=gate.max_p99_ms, by_tfma=False),
         Check("size of the model, in megabytes", MEGABYTES, maximum=gate.max_model_megabytes, by_tfma=False),
+        *((Check(loss, MRR_LOSS, maximum=gate.max_weights_loss, by_tfma=False),) if weights != "float32" else ()),
     )
 
 
 def serving_limits(config: Config) -> dict[str, float]:
     """The greatest value of each figure of the serving signatures; none where they are not asked."""
-    return {check.metric: check.maximum or 0.0 for check in _serving(config.gate)} if config.gate.check_serving else {}
+    return {check.metric: check.maximum or 0.0 for check in _serving(config)} if config.gate.check_serving else {}
 
 
 def eval_config(config: Config) -> config_pb2.EvalConfig:

@@ -24,6 +24,7 @@ from nextclick.pipeline.page import (
     training,
     tuning,
     values,
+    weights,
 )
 from nextclick.pipeline.page.blocks import Section
 from nextclick.pipeline.page.verdict import tone, verdict
@@ -91,6 +92,7 @@ def _sections(metrics: Any, before: Sequence[dict[str, Any]], unreadable: int) -
         gate.section(metrics),
         quality.section(metrics),
         slices.section(metrics),
+        weights.section(metrics),
         training.section(metrics),
         tuning.section(metrics),
         data.section(metrics),
