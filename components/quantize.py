@@ -94,7 +94,7 @@ def narrowed(scorer: Scorer, kind: str) -> Scorer:
 
 
 def _narrowed(model: Recommender, kind: str) -> Recommender:
-    copy = Recommender.from_config(model.get_config())
+    copy: Recommender = Recommender.from_config(model.get_config())
     copy.build()
     copy.set_weights(model.get_weights())
     for name in _TABLES:
