@@ -93,7 +93,9 @@ def write_rows(rows: list[dict[str, Any]], target: str, kind: str) -> None:
     rows.sort(key=lambda row: str(row["session_id"]))
     with tf.io.gfile.GFile(unfinished, "wb") as file:
         if kind == PARQUET:
-            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file)
+            buffer = pa.BufferOutputStream()  # Parquet's writer asks more of a file than GFile has
+            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer)
+            file.write(buffer.getvalue().to_pybytes())
         else:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
