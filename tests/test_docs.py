@@ -26,7 +26,7 @@ def test_named_settings_exist(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_named_commands_exist(document):
-    named = re.findall(r"^\s*(?:\.venv/bin/)?nextclick ([a-z]+)", document.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"^\s*(?:\.venv/bin/)?nextclick ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE)
     assert [name for name in named if name not in cli.COMMANDS] == []
 
 
