@@ -2,6 +2,7 @@
 
 StrictExampleValidator  anomalies.py           an anomaly stops the run
 AttributesSchema        raw_schema.py          the curated schema with the log's attributes
+SessionTransform        transforming.py        vocabulary, graph and transformed examples, by TensorFlow Transform
 ServedModel             served.py              the model that is served now, as an artifact
 BaselineRanks           baseline_examples.py   the test split with the baselines' ranks
 GateEvaluator           tfma_metrics.py        TFMA, against the served model if there is one; blesses or refuses
@@ -11,9 +12,10 @@ AtomicPusher            push.py                publishes a blessed model
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -25,7 +27,9 @@ from tfx.components.evaluator import constants as evaluator_constants
 from tfx.components.evaluator import executor as evaluator_executor
 from tfx.components.example_validator import executor as validator_executor
 from tfx.components.pusher import executor as pusher_executor
-from tfx.dsl.components.base import base_executor
+from tfx.dsl.components.base import base_beam_executor, base_executor
+from tfx.dsl.io import fileio
+from tfx.proto import transform_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils
 
@@ -34,13 +38,16 @@ from nextclick.components import (
     baseline_examples,
     contract,
     evaluation_facts,
+    preprocessing,
     push,
     quantize,
     raw_schema,
     served,
     serving_checks,
+    side_features,
     span_drift,
     tfma_metrics,
+    transforming,
     verdict,
     weights_check,
 )
@@ -89,6 +96,43 @@ class AttributesSchemaExecutor(base_executor.BaseExecutor):
         extended = raw_schema.with_attributes(schema, json.loads(exec_properties["attributes"]))
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.SCHEMA_KEY])
         io_utils.write_pbtxt_file(f"{folder}/{_SCHEMA_FILE}", extended)
+
+
+class SessionTransformExecutor(base_beam_executor.BaseBeamExecutor):
+    """Transform on batches of sessions."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """See `transforming.build`."""
+        examples = input_dict[standard_component_specs.EXAMPLES_KEY]
+        splits = json_format.Parse(
+            exec_properties[standard_component_specs.SPLITS_CONFIG_KEY], transform_pb2.SplitsConfig()
+        )
+        custom_config = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        features = configuration.from_json(custom_config["config"]).features
+        schema = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
+        inputs = transforming.Inputs(
+            files={split: _split_files(examples, split) for split in splits.transform},
+            analysed=list(splits.analyze),
+            schema=io_utils.SchemaReader().read(f"{schema}/{_SCHEMA_FILE}"),
+            columns=[contract.ITEM_IDS, *side_features.raw_names(features)],
+        )
+        transformed = artifact_utils.get_single_instance(output_dict[standard_component_specs.TRANSFORMED_EXAMPLES_KEY])
+        transformed.split_names = artifact_utils.encode_split_names(list(splits.transform))
+        transformed.span = artifact_utils.get_single_instance(examples).span
+        graph = artifact_utils.get_single_uri(output_dict[standard_component_specs.TRANSFORM_GRAPH_KEY])
+        outputs = transforming.Outputs(
+            graph=graph,
+            splits={
+                split: f"{artifact_utils.get_split_uri([transformed], split)}/transformed_examples"
+                for split in splits.transform
+            },
+            temporary=f"{graph}/.temporary",
+        )
+        preprocess = functools.partial(preprocessing.preprocessing_fn, custom_config=custom_config)
+        make_pipeline: Callable[[], Any] = self._make_beam_pipeline
+        with make_pipeline() as pipeline:
+            transforming.build(pipeline, preprocess, inputs, outputs)
+        fileio.rmtree(outputs.temporary)
 
 
 class ServedModelExecutor(base_executor.BaseExecutor):

@@ -13,6 +13,7 @@ from typing import Any
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.example_validator import component as validator_component
+from tfx.components.transform import component as transform_component
 from tfx.dsl.components.base import base_beam_component, base_component, executor_spec
 from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
@@ -45,6 +46,12 @@ class AttributesSchema(base_component.BaseComponent):
         super().__init__(
             AttributesSchemaSpec(schema_file=schema_file, attributes=json.dumps(list(attributes)), schema=schema)
         )
+
+
+class SessionTransform(transform_component.Transform):
+    """TFX's Transform with an executor that works on batches; parameters and outputs are the same."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executors.SessionTransformExecutor)
 
 
 class ServedModelSpec(ComponentSpec):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import uuid
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,13 +35,16 @@ def to_record_batches(sessions: Sessions) -> Iterable[pa.RecordBatch]:
         yield _record_batch(sessions, first, min(first + _SESSIONS_PER_BATCH, len(sessions.lengths)))
 
 
+def write_options() -> Any:
+    """How TFRecord files are written: gzip's level 1 takes a third of the default's time, files are a tenth larger."""
+    return tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
+
+
 def write(path: str, examples: Iterable[Sequence[bytes]], temporary_folder: str) -> None:
     """A gzip TFRecord file; it has its name only once it is whole, so that a worker that dies leaves nothing behind."""
     unfinished = posixpath.join(temporary_folder, uuid.uuid4().hex)
     tf.io.gfile.makedirs(temporary_folder)
-    # Level 1 takes a third of the default level's time and makes files a tenth larger.
-    options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
-    with tf.io.TFRecordWriter(unfinished, options) as writer:
+    with tf.io.TFRecordWriter(unfinished, write_options()) as writer:
         for batch in examples:
             for example in batch:
                 writer.write(example)

@@ -164,14 +164,16 @@ def _custom_config(plan: Plan, *keys: str) -> dict[str, str]:
 def _transform(plan: Plan, examples: Any, schema: Any) -> Any:
     """Encodes all splits; learns the vocabulary from the training split alone (with the validation split for refit)."""
     analysed = [contract.TRAIN, contract.VALIDATION] if plan.config.data.refit else [contract.TRAIN]
-    return tfx.components.Transform(
+    transform = nodes.SessionTransform(
         examples=examples,
         schema=schema,
         preprocessing_fn="nextclick.components.preprocessing.preprocessing_fn",
         splits_config=tfx.proto.SplitsConfig(analyze=analysed, transform=list(contract.SPLITS)),
         custom_config=_custom_config(plan, "data.attributes", "features"),
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )
+    return transform.with_id("Transform")
 
 
 def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
