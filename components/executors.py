@@ -44,7 +44,6 @@ from nextclick.components import (
     raw_schema,
     served,
     serving_checks,
-    side_features,
     span_drift,
     tfma_metrics,
     transforming,
@@ -108,13 +107,11 @@ class SessionTransformExecutor(base_beam_executor.BaseBeamExecutor):
             exec_properties[standard_component_specs.SPLITS_CONFIG_KEY], transform_pb2.SplitsConfig()
         )
         custom_config = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-        features = configuration.from_json(custom_config["config"]).features
         schema = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
         inputs = transforming.Inputs(
             files={split: _split_files(examples, split) for split in splits.transform},
             analysed=list(splits.analyze),
             schema=io_utils.SchemaReader().read(f"{schema}/{_SCHEMA_FILE}"),
-            columns=[contract.ITEM_IDS, *side_features.raw_names(features)],
         )
         transformed = artifact_utils.get_single_instance(output_dict[standard_component_specs.TRANSFORMED_EXAMPLES_KEY])
         transformed.split_names = artifact_utils.encode_split_names(list(splits.transform))

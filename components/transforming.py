@@ -28,8 +28,9 @@ from tfx_bsl.tfxio import tf_example_record
 
 from nextclick.components import records
 
-# Sessions of a batch: the graph's fixed costs are spread, and the longest sessions still take some megabytes only.
-_BATCH = 4096
+# Sessions of a batch: the vocabulary takes each item of a batch through Beam once, so that larger ones cost less. A
+# batch of nothing but sessions of data.max_session_length is about 200 MB.
+_BATCH = 1 << 15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +41,11 @@ class Inputs:
         files: gzip TFRecord files of raw tf.Examples by split.
         analysed: the splits from which the vocabularies are learnt.
         schema: of the raw examples.
-        columns: the raw features that the preprocessing function reads; others are not decoded.
     """
 
     files: Mapping[str, Sequence[str]]
     analysed: Sequence[str]
     schema: schema_pb2.Schema
-    columns: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +67,9 @@ def build(root: Any, preprocess: Callable[[Any], Any], inputs: Inputs, outputs: 
         outputs: what is written.
     """
     whole = tf_example_record.TFExampleBeamRecord(physical_format="inmem", schema=inputs.schema)
-    features = whole.Project(list(inputs.columns)).TensorAdapterConfig()
-    decoded = _only(inputs.schema, inputs.columns).SerializeToString()
+    columns = tft.get_transform_input_columns(preprocess, whole.TensorAdapter().OriginalTypeSpecs())
+    features = whole.Project(columns).TensorAdapterConfig()
+    decoded = _only(inputs.schema, columns).SerializeToString()  # no others
     with tft_beam.Context(temp_dir=outputs.temporary, use_deep_copy_optimization=True):
         learnt = [_read(root, "Analyse", split, inputs.files[split], decoded) for split in inputs.analysed]
         analysed = learnt | "AnalysedSplits" >> beam.Flatten(pipeline=root)

@@ -66,7 +66,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files=_write(found),
         analysed=["train", "validation"],
         schema=text_format.Parse(Path(bundled_schema_path()).read_text(), schema_pb2.Schema()),
-        columns=[contract.ITEM_IDS, contract.EVENT_TIMES_MS],
     )
     outputs = transforming.Outputs(
         graph=str(found / "graph"),
