@@ -1,5 +1,6 @@
 """Without this, the REST API could read or write other JSON than TensorFlow Serving's, or hang on a bad client."""
 
+import asyncio
 import base64
 import http.client
 import json
@@ -9,7 +10,13 @@ import socket
 import pytest
 import tiny_models
 
-from nextclick.serving import server
+from nextclick.serving import model_config, server
+from nextclick.serving.admission import Admission
+from nextclick.serving.http import Request
+from nextclick.serving.metrics import Metrics
+from nextclick.serving.models import Models
+from nextclick.serving.rest import Rest
+from nextclick.serving.services import Predictor, Runner
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +221,40 @@ def test_playground_is_served(connection):
     assert response.status == 200
     assert response.headers["content-type"] == "text/html"
     response.read()
+
+
+def test_the_version_whose_signature_typed_a_request_answers_it(tmp_path):
+    """Also where a newer one, which could take other types, is loaded between the two."""
+    config = tmp_path / "models.config"
+    config.write_text(
+        'model_config_list { config { name: "tiny" base_path: "tiny" model_platform: "tensorflow" '
+        "model_version_policy { all {} } } }",
+        encoding="utf-8",
+    )
+    (tmp_path / "tiny").mkdir()
+    tiny_models.save(tmp_path / "tiny" / "1", shift=1)
+
+    async def ask_once():
+        models = Models(model_config.of_file(config), Metrics(), threads=1)
+
+        class Interrupted(Predictor):
+            """Lets a newer version come before it answers."""
+
+            async def predict(self, request, entrypoint):
+                tiny_models.save(tmp_path / "tiny" / "2", shift=2)
+                await models.poll()
+                return await super().predict(request, entrypoint)
+
+        runner = Runner(1)
+        await models.poll()
+        rest = Rest(models, Interrupted(models, runner, Metrics()), Admission(10))
+        body = json.dumps({"instances": [["a", "b"]]}).encode()
+        answer = await rest.handle(Request("POST", "/v1/models/tiny:predict", body))
+        names = models.names()
+        runner.close()
+        await models.close()
+        return names, json.loads(answer.body)
+
+    names, answer = asyncio.run(ask_once())
+    assert names == {"tiny": 2}
+    assert answer == {"predictions": [row(["a", "b"], 1)]}
