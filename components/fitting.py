@@ -17,6 +17,7 @@ from nextclick.components.model import Recommender, build_model
 from nextclick.components.sequences import Sequences
 from nextclick.components.steps import TrainingSteps
 from nextclick.components.validation import Judge
+from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config
 
 Report = Callable[[str], None]
@@ -24,6 +25,8 @@ Report = Callable[[str], None]
 Start = Callable[[Recommender, Sequences], None]
 _SECONDS_BETWEEN_REPORTS = 5.0
 _FIRST_CHUNK = 5  # batches
+# Training events and the dropout that suits them, chosen on validation.
+_DROPOUTS = ((50_000, 0.35), (500_000, 0.2))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,11 +139,27 @@ class _Best:
         model.set_weights(self._weights)
 
 
+def settled(config: Config, windows: Sequences) -> Config:
+    """The configuration with a dropout for so much data, where it names none.
+
+    What has seen little learns it by heart and needs more dropout; what has seen much is held back by it
+    (docs/experiments.md). In between it falls with the logarithm of the events.
+    """
+    if config.model.dropout >= 0:
+        return config
+    events = max(int((windows.lengths - 1).sum()), 1)
+    few, many = _DROPOUTS
+    share = math.log(events / few[0]) / math.log(many[0] / few[0])
+    dropout = few[1] + (many[1] - few[1]) * min(max(share, 0.0), 1.0)
+    return configuration.replace(config, {"model.dropout": dropout})
+
+
 class _Run:
     """Everything that lives as long as one training."""
 
     def __init__(self, config: Config, train: Split, items: int, report: Report, start: Start | None) -> None:
         tf_keras.utils.set_random_seed(config.seed % 2**32)
+        config = settled(config, train.windows)
         self.config, self.report = config, report
         self.model = build_model(config, items)
         if start:

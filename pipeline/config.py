@@ -97,7 +97,13 @@ class ModelConfig:
     embedding_size: int = setting(128, "width of an item vector", minimum=1)
     hidden_units: int = setting(128, "width of a GRU layer", minimum=1)
     layers: int = setting(1, "GRU layers", minimum=1, maximum=8)
-    dropout: float = setting(0.35, "share of embedding and output values dropped in training", minimum=0, maximum=0.95)
+    dropout: float = setting(
+        -1.0,
+        "share of embedding and output values dropped in training; -1: 0.35 up to 50,000 training events, falling to "
+        "0.2 from 500,000 on",
+        minimum=-1,
+        maximum=0.95,
+    )
     tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
     normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
     temperature: float = setting(
@@ -112,8 +118,8 @@ class TrainingConfig:
 
     epochs: int = setting(20, "passes over the training split at most", minimum=0)
     max_steps: int = setting(-1, "optimiser steps at most; -1: no limit, 0: an untrained model", minimum=-1)
-    batch_size: int = setting(256, "events (predictions) of one step, about", minimum=1)
-    learning_rate: float = setting(0.004, "of the optimiser", minimum=0)
+    batch_size: int = setting(512, "events (predictions) of one step, about", minimum=1)
+    learning_rate: float = setting(0.002, "of the optimiser", minimum=0)
     optimizer: str = setting("adam", "the optimiser", choices=("adam", "nadam", "adamw", "adagrad", "sgd"))
     loss: str = setting(
         "auto",
@@ -157,7 +163,7 @@ class TrainingConfig:
 class HybridConfig:
     """What is mixed with the network's scores inside the model."""
 
-    kind: str = setting("off", "mixed with the network's scores in the model", choices=("off", "session_knn"))
+    kind: str = setting("session_knn", "mixed with the network's scores in the model", choices=("off", "session_knn"))
     weight: float = setting(
         0.0, "share of the other's votes in a score; 0: the best on validation", minimum=0, maximum=1
     )
@@ -396,6 +402,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"training.label_smoothing is of softmax losses: set it to 0 for training.loss={config.training.loss}"
     if config.training.folds > 1 and not config.data.refit:
         yield "training.folds chooses the epochs of the refit: leave data.refit on, or folds at 1"
+    if -1 < config.model.dropout < 0:
+        yield f"model.dropout must be -1 or not negative, received {config.model.dropout!r}"
     yield from _column_problems(config.data)
     yield from _side_feature_problems(config.data, config.features)
 
