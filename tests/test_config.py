@@ -76,6 +76,7 @@ def test_all_problems_come_in_one_sentence():
         ("model.embedding_size", 3.5),
         ("model.embedding_size", True),
         ("model.dropout", float("nan")),
+        ("model.dropout", -0.5),
         ("data.paths", "a.csv"),
         ("serving.model_name", "a/b"),
         ("pipeline_name", "Upper"),

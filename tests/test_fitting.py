@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nextclick.components import dataset, sequences
-from nextclick.components.fitting import fit, fit_epochs
+from nextclick.components.fitting import fit, fit_epochs, settled
 from nextclick.components.validation import Judge
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config
@@ -154,3 +154,19 @@ def test_progress_tells_epochs_loss_and_speed():
     assert lines[-1].startswith("epoch 1: loss ")
     assert "MRR@20" in lines[-1]
     assert "events/s" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("events", "dropout"),
+    [(10, 0.35), (50_000, 0.35), (158_114, 0.275), (500_000, 0.2), (2_000_000, 0.2)],
+)
+def test_less_is_dropped_where_there_is_more_to_learn_from(events, dropout):
+    windows = sequences.Sequences(np.zeros(events + 1, np.int32), np.array([0, events + 1]))
+    assert settled(Config(), windows).model.dropout == pytest.approx(dropout, abs=1e-5)
+
+
+def test_a_configured_dropout_stays():
+    windows = sequences.Sequences(np.zeros(11, np.int32), np.array([0, 11]))
+    for dropout in (0.0, 0.6):
+        config = configuration.replace(Config(), {"model.dropout": dropout})
+        assert settled(config, windows) == config

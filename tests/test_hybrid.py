@@ -137,4 +137,4 @@ def test_a_configured_weight_needs_no_validation_and_nothing_held_out_gives_the_
 
 
 def test_off_is_nothing():
-    assert hybrid.build(HybridConfig(), dataset.split_of(sequences.from_lists([[3, 4]]), 5), 5, 3) is None
+    assert hybrid.build(HybridConfig(kind="off"), dataset.split_of(sequences.from_lists([[3, 4]]), 5), 5, 3) is None
