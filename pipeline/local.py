@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
 from tfx import v1 as tfx
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils, standard_artifacts
 
-from nextclick.components import example_gen, inputs, served
-from nextclick.pipeline import beam_options, definition, lineage, report, results, tracking, trials
+from nextclick.components import contract, example_gen, executors, inputs, served
+from nextclick.pipeline import beam_options, definition, gate, lineage, report, results, tracking, trials
 from nextclick.pipeline.code_version import code_sha256, code_version
-from nextclick.pipeline.config import Config
+from nextclick.pipeline.config import Config, replace
 from nextclick.pipeline.errors import ConfigError, find_data_error
 from nextclick.pipeline.progress import ComponentProgress, logged_to
 
@@ -137,6 +140,47 @@ def make_examples(effective: Config, folder: Path, *, transformed: bool) -> dict
         _execute(definition.create_examples_pipeline(plan, transformed=transformed))
         nodes = lineage.latest_run(str(root.metadata))
     return {name: node.seconds for name, node in nodes.items()}
+
+
+def evaluate(effective: Config, model: Path, examples: Path, folder: Path) -> None:
+    """Runs GateEvaluator alone, outside a pipeline, without a served model and serving checks; for the benchmark.
+
+    Args:
+        effective: of the gate.
+        model: folder of a Model artifact.
+        examples: folder of what BaselineRanks wrote.
+        folder: gets the evaluation and the blessing.
+    """
+    effective = replace(effective, {"gate.compare_served": False, "gate.check_serving": False})
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        # Without an image TFX packs itself up for workers elsewhere, which takes seconds and is not used here.
+        beam_pipeline_args=[*beam_options.beam_arguments(effective), "--sdk_container_image=none"],
+        tmp_dir=str(folder / "tmp"),
+        unique_id="1",
+    )
+    test_split = _artifact(standard_artifacts.Examples, examples)
+    test_split.split_names = artifact_utils.encode_split_names([contract.TEST])
+    executors.GateEvaluatorExecutor(context).Do(
+        {"model": [_artifact(standard_artifacts.Model, model)], "examples": [test_split]},
+        {
+            "evaluation": [_artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")],
+            "blessing": [_artifact(standard_artifacts.ModelBlessing, folder / "blessing")],
+        },
+        {
+            "eval_config": json_format.MessageToJson(gate.eval_config(effective)),
+            "example_splits": json.dumps([contract.TEST]),
+            "enabled": 1,
+            "overrides": "",
+            "serving_limits": "{}",
+            "code_sha256": "",
+        },
+    )
+
+
+def _artifact(kind: type[Any], folder: Path) -> Any:
+    found = kind()
+    found.uri = str(folder)
+    return found
 
 
 def _plan(effective: Config, root: Root, run_id: str) -> definition.Plan:

@@ -16,7 +16,7 @@ from typing import Any
 from nextclick.pipeline.commands import options
 
 # A part is a module of pipeline/benchmarks/ with `add_arguments(parser)` and `measure(args) -> dict`.
-PARTS: tuple[str, ...] = ("ingest", "train", "serve")
+PARTS: tuple[str, ...] = ("ingest", "train", "evaluate", "serve")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
