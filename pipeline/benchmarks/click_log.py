@@ -28,9 +28,7 @@ def write(path: Path, clicks: int, seed: int) -> None:
     session, seconds = _sessions(clicks, chance)
     order = np.argsort(seconds, kind="stable")
     session, seconds = session[order], seconds[order]
-    popularity = 1 / (np.arange(ITEMS) + _ZIPF_SHIFT) ** _ZIPF_POWER
-    cumulative = np.cumsum(popularity / popularity.sum())
-    item = np.minimum(np.searchsorted(cumulative, chance.random(clicks)), ITEMS - 1)
+    item = draw_items(ITEMS, clicks, chance)
     with path.open("wb") as stream:
         stream.write(b"session_id,item_id,timestamp,event_type\n")
         for first in range(0, clicks, _ROWS_A_BATCH):
@@ -38,6 +36,13 @@ def write(path: Path, clicks: int, seed: int) -> None:
             columns = _named("s", session[rows]), _named("item-", item[rows]), _text(seconds[rows])
             lines = pc.binary_join_element_wise(*columns, "click\n", ",")
             stream.write(memoryview(lines.buffers()[2]))  # the values lie end to end
+
+
+def draw_items(items: int, clicks: int, chance: np.random.Generator) -> Integers:
+    """So many clicks on items 0, 1, …, of which the first is the most popular: int64 [clicks]."""
+    popularity = 1 / (np.arange(items) + _ZIPF_SHIFT) ** _ZIPF_POWER
+    cumulative = np.cumsum(popularity / popularity.sum())
+    return np.minimum(np.searchsorted(cumulative, chance.random(clicks)), items - 1)
 
 
 def _sessions(clicks: int, chance: np.random.Generator) -> tuple[Integers, Integers]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from nextclick.components import contract, features
+from nextclick.components import contract, features, hybrid
+from nextclick.components.dataset import Split
 from nextclick.components.model import build_model
 from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
+from nextclick.components.sequences import Sequences
 from nextclick.components.warmup import write_warmup
+from nextclick.pipeline.benchmarks import click_log
 from nextclick.pipeline.config import Config
+
+# What a hybrid part remembers: as many clicks an item, in sessions of so many.
+_CLICKS_AN_ITEM, _CLICKS_A_SESSION = 10, 5
 
 
 class _Lookup(tf.Module):
@@ -46,10 +53,19 @@ def export(config: Config, items: int, folder: Path) -> list[str]:
     model = build_model(config, items)
     vocabulary = [item.encode() for item in ids]
     layer = _Lookup(vocabulary_file, config.features.oov_buckets)
-    scorer, settings = Scorer(model, config.features.lookback), config.serving
+    mixed = hybrid.build(config.hybrid, _clicked(items, model.first_item, config.seed), items, model.first_item)
+    scorer, settings = Scorer(model, config.features.lookback, mixed), config.serving
     signatures = RestrictedSignatures(
         scorer, layer, "ragged", vocabulary, settings.top_k, exclude_seen=settings.exclude_seen
     )
     tf.saved_model.save(signatures, str(folder), signatures=signatures.functions())
     write_warmup(str(folder), config.serving.model_name, vocabulary, model.first_item, config.features.lookback)
     return ids
+
+
+def _clicked(items: int, first_item: int, seed: int) -> Split:
+    """Sessions over a catalogue, for the hybrid part to remember."""
+    drawn = click_log.draw_items(items, items * _CLICKS_AN_ITEM, np.random.default_rng(seed))
+    splits = np.arange(0, len(drawn) + 1, _CLICKS_A_SESSION)
+    sessions = Sequences((first_item + drawn).astype(np.int32), splits)
+    return Split(sessions, sessions, np.arange(len(sessions)))
