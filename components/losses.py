@@ -1,7 +1,4 @@
-"""Losses of next-item prediction: mean over predictions, from logits, targets as places in the vocabulary.
-
-Each has a twin in the plural that returns the loss of each prediction.
-"""
+"""Losses of next-item prediction, one a prediction, from logits, targets as places in the vocabulary."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def softmax_loss(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
+def softmax_losses(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
     """Cross-entropy over all items.
 
     Args:
@@ -18,13 +15,8 @@ def softmax_loss(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float
       logits: float32 [predictions, items].
       label_smoothing: share of the target's mass that is spread over all items evenly.
 
-    Returns: float32 scalar, mean over predictions of -log softmax(logits)[label]; 0 where there are none.
+    Returns: float32 [predictions], -log softmax(logits)[label].
     """
-    return mean(softmax_losses(labels, logits, label_smoothing=label_smoothing))
-
-
-def softmax_losses(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
-    """As `softmax_loss`, float32 [predictions]."""
     losses: tf.Tensor = _cross_entropy(label_smoothing)(tf.convert_to_tensor(logits), tf.convert_to_tensor(labels))
     return losses
 
@@ -35,7 +27,7 @@ def mean(losses: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(weighted), tf.cast(tf.size(losses), losses.dtype))
 
 
-def sampled_softmax_loss(
+def sampled_softmax_losses(
     labels: tf.Tensor,
     target_logits: tf.Tensor,
     negatives: tf.Tensor,
@@ -56,32 +48,10 @@ def sampled_softmax_loss(
       negatives: int [n], items drawn, shared by all predictions.
       negative_logits: float32 [predictions, n].
       negative_log_probability: float32 [n], log Q of each.
-      label_smoothing: as in `softmax_loss`.
+      label_smoothing: as in `softmax_losses`.
 
-    Returns: float32 scalar.
+    Returns: float32 [predictions].
     """
-    return mean(
-        sampled_softmax_losses(
-            labels,
-            target_logits,
-            negatives,
-            negative_logits,
-            negative_log_probability=negative_log_probability,
-            label_smoothing=label_smoothing,
-        )
-    )
-
-
-def sampled_softmax_losses(
-    labels: tf.Tensor,
-    target_logits: tf.Tensor,
-    negatives: tf.Tensor,
-    negative_logits: tf.Tensor,
-    *,
-    negative_log_probability: tf.Tensor,
-    label_smoothing: float = 0.0,
-) -> tf.Tensor:
-    """As `sampled_softmax_loss`, float32 [predictions]."""
     count = tf.cast(tf.size(negatives), tf.float32)
     corrected = negative_logits - (tf.math.log(count) + negative_log_probability)
     collides = tf.equal(tf.cast(labels, tf.int64)[:, None], tf.cast(negatives, tf.int64)[None, :])

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfx import v1 as tfx
 
@@ -67,20 +67,13 @@ def bundled_schema_path() -> str:
 
 def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     """The whole pipeline for a plan."""
-    example_gen = _example_gen(plan)
-    examples = example_gen.outputs["examples"]
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
-    schema_gen = _schema_gen(plan)
-    schema = schema_gen.outputs["schema"]
-    validator = nodes.StrictExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    transform = _transform(plan, examples, schema)
-    transform.add_upstream_node(validator)
+    ready = _prepare(plan)
     served = nodes.ServedModel(serving_base_path=plan.serving_base_path, served_state=plan.served_state)
-    trainer = _trainer(plan, transform, schema, served)
-    baselines = _baselines(plan, examples, transform)
+    trainer = _trainer(plan, ready.transform, ready.schema, served)
+    baselines = _baselines(plan, ready.examples, ready.transform)
     evaluator = _evaluator(plan, trainer, served, baselines)
-    components = [example_gen, statistics_gen, schema_gen, validator, transform, served, trainer, baselines, evaluator]
-    infra_validator = _infra_validator(plan, trainer, examples)
+    components = [*ready.components, served, trainer, baselines, evaluator]
+    infra_validator = _infra_validator(plan, trainer, ready.examples)
     if infra_validator:
         components.append(infra_validator)
     components.append(_pusher(plan, trainer, evaluator, infra_validator))
@@ -99,23 +92,16 @@ def create_schema_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
 
 def create_tuning_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     """As far as Transform, and Tuner: `nextclick tune`."""
-    example_gen = _example_gen(plan)
-    examples = example_gen.outputs["examples"]
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
-    schema_gen = _schema_gen(plan)
-    schema = schema_gen.outputs["schema"]
-    validator = nodes.StrictExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    transform = _transform(plan, examples, schema)
-    transform.add_upstream_node(validator)
+    ready = _prepare(plan)
     tuner = tfx.components.Tuner(
         tuner_fn="nextclick.components.tuner.tuner_fn",
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
+        examples=ready.transform.outputs["transformed_examples"],
+        transform_graph=ready.transform.outputs["transform_graph"],
         train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
         custom_config=_custom_config(plan, "seed", "data.attributes", "features", "model", "training", "tuning"),
     )
-    return _pipeline(plan, [example_gen, statistics_gen, schema_gen, validator, transform, tuner])
+    return _pipeline(plan, [*ready.components, tuner])
 
 
 def create_examples_pipeline(plan: Plan, *, transformed: bool) -> tfx.dsl.Pipeline:
@@ -126,6 +112,28 @@ def create_examples_pipeline(plan: Plan, *, transformed: bool) -> tfx.dsl.Pipeli
     schema_gen = _schema_gen(plan)
     transform = _transform(plan, example_gen.outputs["examples"], schema_gen.outputs["schema"])
     return _pipeline(plan, [example_gen, schema_gen, transform])
+
+
+class _Prepared(NamedTuple):
+    """The nodes from the log to transformed examples, and what later nodes read of them."""
+
+    components: list[Any]
+    examples: Any
+    schema: Any
+    transform: Any
+
+
+def _prepare(plan: Plan) -> _Prepared:
+    """Everything as far as Transform, which waits for the validator."""
+    example_gen = _example_gen(plan)
+    examples = example_gen.outputs["examples"]
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = _schema_gen(plan)
+    schema = schema_gen.outputs["schema"]
+    validator = nodes.StrictExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
+    transform = _transform(plan, examples, schema)
+    transform.add_upstream_node(validator)
+    return _Prepared([example_gen, statistics_gen, schema_gen, validator, transform], examples, schema, transform)
 
 
 def _pipeline(plan: Plan, components: list[Any]) -> tfx.dsl.Pipeline:

@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import datetime
 import fcntl
+import functools
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,25 +107,18 @@ def infer_schema(effective: Config, folder: Path) -> str:
     Raises:
         ConfigError, DataError: wrong settings or input.
     """
-    root = Root(folder.resolve())
-    root.path.mkdir(parents=True, exist_ok=True)
-    with _only_run_in(root), _run_log(root) as (run_id, _):
-        _execute(definition.create_schema_pipeline(_plan(effective, root, run_id)))
-        nodes = lineage.latest_run(str(root.metadata))
+    _, nodes = _run_part(effective, folder, definition.create_schema_pipeline)
     return (Path(nodes["SchemaGen"].outputs["schema"].uri) / "schema.pbtxt").read_text(encoding="utf-8")
 
 
-def run_tuner(effective: Config, folder: Path) -> str:
-    """Runs the pipeline as far as the Tuner; returns the id of the run.
+def run_tuner(effective: Config, folder: Path) -> tuple[str, Path]:
+    """Runs the pipeline as far as the Tuner; returns the id of the run and the folder of the Tuner's results.
 
     Raises:
         ConfigError, DataError: wrong settings or input.
     """
-    root = Root(folder.resolve())
-    root.path.mkdir(parents=True, exist_ok=True)
-    with _only_run_in(root), _run_log(root) as (run_id, _):
-        _execute(definition.create_tuning_pipeline(_plan(effective, root, run_id)))
-    return run_id
+    run_id, nodes = _run_part(effective, folder, definition.create_tuning_pipeline)
+    return run_id, Path(nodes["Tuner"].outputs["tuner_results"].uri)
 
 
 def make_examples(effective: Config, folder: Path, *, transformed: bool) -> dict[str, float]:
@@ -133,13 +127,20 @@ def make_examples(effective: Config, folder: Path, *, transformed: bool) -> dict
     Raises:
         ConfigError, DataError: wrong settings or input.
     """
+    create = functools.partial(definition.create_examples_pipeline, transformed=transformed)
+    _, nodes = _run_part(effective, folder, create)
+    return {name: node.seconds for name, node in nodes.items()}
+
+
+def _run_part(
+    effective: Config, folder: Path, create: Callable[[definition.Plan], Any]
+) -> tuple[str, dict[str, lineage.NodeRun]]:
+    """Runs a pipeline that ends before the gate; returns the id of the run and what its nodes did."""
     root = Root(folder.resolve())
     root.path.mkdir(parents=True, exist_ok=True)
     with _only_run_in(root), _run_log(root) as (run_id, _):
-        plan = _plan(effective, root, run_id)
-        _execute(definition.create_examples_pipeline(plan, transformed=transformed))
-        nodes = lineage.latest_run(str(root.metadata))
-    return {name: node.seconds for name, node in nodes.items()}
+        _execute(create(_plan(effective, root, run_id)))
+        return run_id, lineage.latest_run(str(root.metadata))
 
 
 def evaluate(effective: Config, model: Path, examples: Path, folder: Path) -> None:

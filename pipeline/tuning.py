@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nextclick.pipeline import config as configuration
-from nextclick.pipeline import lineage, local, overrides
+from nextclick.pipeline import local, overrides
 from nextclick.pipeline import trials as files
 from nextclick.pipeline.config import Config
 
@@ -23,11 +23,9 @@ def tune(effective: Config, folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError, DataError: wrong settings or input.
     """
-    run_id = local.run_tuner(effective, folder)
+    run_id, results = local.run_tuner(effective, folder)
     root = local.Root(folder.resolve())
-    nodes = lineage.latest_run(str(root.metadata))
-    results = Path(nodes["Tuner"].outputs["tuner_results"].uri) / _RESULTS
-    trials = [_trial(entry) for entry in json.loads(results.read_text(encoding="utf-8"))]
+    trials = [_trial(entry) for entry in json.loads((results / _RESULTS).read_text(encoding="utf-8"))]
     trials.sort(key=lambda trial: -trial["score"])
     target = root.path / files.FOLDER
     target.mkdir(exist_ok=True)

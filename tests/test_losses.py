@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nextclick.components.losses import sampled_softmax_loss, softmax_loss
+from nextclick.components.losses import mean, sampled_softmax_losses, softmax_losses
 from nextclick.components.negatives import PopularitySampler
 
 
@@ -108,3 +108,11 @@ def value_and_gradient(function, argument):
         tape.watch(argument)
         value = function(argument)
     return value.numpy(), tf.convert_to_tensor(tape.gradient(value, argument)).numpy()
+
+
+def softmax_loss(*arguments, **settings):
+    return mean(softmax_losses(*arguments, **settings))
+
+
+def sampled_softmax_loss(*arguments, **settings):
+    return mean(sampled_softmax_losses(*arguments, **settings))
