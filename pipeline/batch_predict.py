@@ -7,8 +7,6 @@ import json
 import posixpath
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from nextclick.components import batch_inference, contract, counts, ingest, inpu
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.beam_options import beam_arguments
 from nextclick.pipeline.config import Config
-from nextclick.pipeline.errors import ConfigError, find_data_error
+from nextclick.pipeline.errors import ConfigError, only_data_error
 
 MANIFEST, WORK, RESULTS = "batch.json", ".work", "predictions"
 _SUFFIX = {batch_inference.PARQUET: "parquet", batch_inference.JSONL: "jsonl"}
@@ -78,7 +76,7 @@ def run(config: Config, job: Job) -> dict[str, Any]:
     if not tally_file.exists():
         _say(f"reading {len(files)} file{'s' * (len(files) != 1)} into {shards} shard{'s' * (shards != 1)}")
         outputs = _outputs(job.output)
-        with _one_sentence(), beam.Pipeline(options=options) as root:
+        with only_data_error(), beam.Pipeline(options=options) as root:
             batch_inference.read_sessions(
                 root, files, shards, data=config.data, outputs=outputs, folder=str(work / "examples")
             )
@@ -107,7 +105,7 @@ def _predict_all(job: Job, options: PipelineOptions) -> dict[str, int]:
             continue
         target.parent.mkdir(exist_ok=True)
         start = time.monotonic()
-        with _one_sentence(), beam.Pipeline(options=options) as root:
+        with only_data_error(), beam.Pipeline(options=options) as root:
             batch_inference.predict(root, str(shard), job.model_path, k=job.k, target=str(target), kind=job.kind)
         _say(f"shard {number + 1} of {len(shards)}: {time.monotonic() - start:.1f} s")
     return {"shards": len(shards), "shards_found_done": done}
@@ -140,18 +138,6 @@ def _outputs(output: Path) -> ingest.Outputs:
         tally=str(work / "tally.json"),
         span_drift="",
     )
-
-
-@contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turns what Beam makes of a DataError back into it."""
-    try:
-        yield
-    except Exception as error:
-        found = find_data_error(error)
-        if found is None:
-            raise
-        raise found from error
 
 
 def _say(text: str) -> None:

@@ -23,7 +23,7 @@ from nextclick.components import contract, example_gen, executors, inputs, serve
 from nextclick.pipeline import beam_options, definition, gate, lineage, report, results, tracking, trials
 from nextclick.pipeline.code_version import code_sha256, code_version
 from nextclick.pipeline.config import Config, replace
-from nextclick.pipeline.errors import ConfigError, find_data_error
+from nextclick.pipeline.errors import ConfigError, only_data_error
 from nextclick.pipeline.progress import ComponentProgress, logged_to
 
 
@@ -203,13 +203,8 @@ def _plan(effective: Config, root: Root, run_id: str) -> definition.Plan:
 
 
 def _execute(pipeline: tfx.dsl.Pipeline) -> None:
-    try:
+    with only_data_error():
         tfx.orchestration.LocalDagRunner().run(pipeline)
-    except Exception as error:
-        cause = find_data_error(error)
-        if cause is None:
-            raise
-        raise cause from None
 
 
 @contextlib.contextmanager

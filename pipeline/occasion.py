@@ -55,8 +55,9 @@ def look(effective: Config, folder: Path) -> Occasion:
     last = _last_run(root)
     if last is None:
         return Occasion((f"no run has finished under {root.path} yet",), ())
-    found = [*_served(effective, root), _new_span(effective, last), _changed_files(effective, last)]
-    if not any(one.holds for one in found) and _differs(effective, last):
+    differs = example_gen.input_fingerprint(effective) != last["run"]["data_sha256"]
+    found = [*_served(effective, root), _new_span(effective, last), _changed_files(effective, last, differs)]
+    if not any(one.holds for one in found) and differs:
         found.append(_drift(effective, root, last))
     said = [one for one in found if one.text]
     return Occasion(tuple(one.text for one in said if one.holds), tuple(one.text for one in said if not one.holds))
@@ -74,9 +75,8 @@ def _served(effective: Config, root: local.Root) -> Iterator[_Finding]:
     if not version:
         yield _Finding(True, "nothing is served")
         return
-    days = (
-        max(0.0, time.time() - int(version)) / _DAY_SECONDS
-    )  # a version is the second of its push (components/push.py)
+    # A version is the second of its push (components/push.py).
+    days = max(0.0, time.time() - int(version)) / _DAY_SECONDS
     limit = effective.retrain.max_age_days
     pushed = f"{datetime.datetime.fromtimestamp(int(version), datetime.timezone.utc):%Y-%m-%d %H:%M} UTC"
     text = f"the served model was pushed on {pushed}, {days:.1f} days ago"
@@ -94,13 +94,9 @@ def _new_span(effective: Config, last: Mapping[str, Any]) -> _Finding:
     return _Finding(True, f"span {newest} is new" + ("" if before is None else f", the last run read up to {before}"))
 
 
-def _differs(effective: Config, last: Mapping[str, Any]) -> bool:
-    return bool(example_gen.input_fingerprint(effective) != last["run"]["data_sha256"])
-
-
-def _changed_files(effective: Config, last: Mapping[str, Any]) -> _Finding:
+def _changed_files(effective: Config, last: Mapping[str, Any], differs: bool) -> _Finding:
     run = f"run {last['run']['id']}"
-    if not _differs(effective, last):
+    if not differs:
         return _Finding(False, f"the data are those of {run}")
     if effective.retrain.new_data:
         return _Finding(True, f"the data are not those of {run}")
