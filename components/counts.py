@@ -122,6 +122,12 @@ def summary(tally: Tally) -> dict[str, Any]:
     return found
 
 
+def cut_times(read: Tally, data: DataConfig) -> splits.Cuts:
+    """Where the splits of the log lie whose reading gave a tally."""
+    clicks = {int(hour): number for hour, number in read.by_key("clicks_in_hour").items()}
+    return splits.cut_times(*read.ranges_ms["log", CLICKS_LOG], data, clicks)
+
+
 def check(tally: Tally, data: DataConfig) -> None:
     """Whether the run can go on.
 
@@ -196,7 +202,7 @@ def _empty_split(split: str, tally: Tally, data: DataConfig) -> str:
         contract.VALIDATION: "set data.validation_days to more",
         contract.TEST: "set data.test_days to more, or name a test log with --test-data",
     }[split]
-    cuts = splits.cut_times(first, last, data)
+    cuts = cut_times(tally, data)
     bounds = (first, cuts.validation_start_ms, cuts.test_start_ms, last + 1)
     begin, end = bounds[contract.SPLITS.index(split) :][:2]
     return (

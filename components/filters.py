@@ -6,9 +6,9 @@ length, sessions of one item. A filter sees what those before it left.
 
 from __future__ import annotations
 
-from nextclick.components import bots, contract, sessions, splits
+from nextclick.components import bots, contract, counts, sessions
 from nextclick.components.bots import Limits
-from nextclick.components.counts import CLICKS_LOG, TEST_LOG, Tally
+from nextclick.components.counts import TEST_LOG, Tally
 from nextclick.components.rows import CONSENT
 from nextclick.components.sessions import Booleans, Sessions
 from nextclick.pipeline.config import DataConfig
@@ -62,7 +62,7 @@ def _by_split(grouped: Sessions, log: str, data: DataConfig, *, read: Tally, tal
         kept = _drop(kept, sessions.all_events(kept, consent), "no_consent", tally)
     if log == TEST_LOG:
         return {contract.TEST: kept}
-    cuts = splits.cut_times(*read.ranges_ms["log", CLICKS_LOG], data)
+    cuts = counts.cut_times(read, data)
     split = cuts.split_of(kept.starts_ms)
     ended = sessions.until(kept, cuts.end_of(split))
     tally.add("events_dropped", "after_split_end", len(kept.events) - len(ended.events))

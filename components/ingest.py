@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from nextclick.components import bots, contract, counts, filters, readers, records, sessions, sharding, span_drift
+from nextclick.components import bots, contract, counts, filters, readers, records, sessions, sharding, span_drift, splits
 from nextclick.components.counts import CLICKS_LOG, TEST_LOG, Tally
 from nextclick.components.dead_letter import DeadLetter
 from nextclick.components.inputs import InputFile
@@ -126,8 +126,7 @@ class ReadLog(beam.DoFn):
                 _count_read(tally, task, found)
                 wanted = _of_wanted_types(tally, found.batch, self._data.event_types)
                 if wanted.num_rows:
-                    times = pc.min_max(wanted.column(TIME_MS)).as_py()
-                    tally.cover("log", task.log, times["min"], times["max"])
+                    _count_times(tally, task.log, wanted.column(TIME_MS))
                     for shard, part in sharding.partition(wanted, self._shards):
                         key = (task.log, log.reader.of_users, shard)
                         yield key, (task.number, number, sharding.to_bytes(part))
@@ -208,6 +207,16 @@ def _count_read(tally: Tally, task: Task, found: Clicks) -> None:
         first = min(found.rejects)
         place = counts.FirstReject(task.number, first.row, task.file.path, first.reason)
         tally.first_reject = min(place, tally.first_reject or place)
+
+
+def _count_times(tally: Tally, log: str, times_ms: pa.Array) -> None:
+    """The log's range and, for the splits, how many clicks each hour holds."""
+    bounds = pc.min_max(times_ms).as_py()
+    tally.cover("log", log, bounds["min"], bounds["max"])
+    if log == CLICKS_LOG:
+        hours = np.floor_divide(times_ms.to_numpy(), splits.HOUR_MS)
+        for hour in pc.value_counts(pa.array(hours)).tolist():
+            tally.add("clicks_in_hour", str(hour["values"]), hour["counts"])
 
 
 def _of_wanted_types(tally: Tally, clicks: pa.RecordBatch, event_types: tuple[str, ...]) -> pa.RecordBatch:

@@ -56,10 +56,10 @@ class DataConfig:
     max_session_length: int = setting(200, "events; of longer sessions only the first are kept", minimum=2)
     drop_single_item_sessions: bool = setting(False, "drop sessions that consist of one item only, repeated")
     validation_days: float = setting(
-        0.0, "length of the validation split; 0: one day, at most a seventh of the log's range", minimum=0
+        0.0, "length of the validation split; 0: one day, or as many as hold 3 % of the clicks or 20,000", minimum=0
     )
     test_days: float = setting(
-        0.0, "length of the test split without test_path; 0: one day, at most a seventh of the log's range", minimum=0
+        0.0, "length of the test split without test_path; 0: as validation_days", minimum=0
     )
     refit: bool = setting(True, "train the final model on train and validation, for the epochs validation chose")
     spans: int = setting(0, "how many of the newest spans ({SPAN} in the path) are read; 0: all", minimum=0)

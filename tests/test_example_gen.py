@@ -250,6 +250,14 @@ def test_row_numbers_as_times_are_said(tmp_path: Path) -> None:
     assert "row numbers" in warning
 
 
+def test_a_last_day_of_a_single_click_does_not_end_the_run(tmp_path: Path) -> None:
+    """Real logs end so, cut in the middle of the night: a day of nothing would be an empty split."""
+    pairs = [(f"s{day}-{n}", item, day + n / 99) for day in range(20) for n in range(9) for item in "ab"]
+    path = _log(tmp_path / "clicks.csv", *pairs, ("late", "a", 25.5), ("later", "b", 29.9))
+    kept = execute(tmp_path / "out", paths=(str(path),)).counts["sessions"]
+    assert kept == {"train": 162, "validation": 9, "test": 9}
+
+
 @pytest.mark.parametrize(
     ("clicks", "data", "said"),
     [

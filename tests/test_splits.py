@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nextclick.components import splits
 from nextclick.pipeline.config import DataConfig
 
-DAY = 86_400_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
 MONDAY = 1_709_510_400_000
 
 
@@ -28,8 +29,33 @@ MONDAY = 1_709_510_400_000
     ],
 )
 def test_cuts_are_days_from_the_end(settings_: DataConfig, days: float, validation: float, test: float) -> None:
-    found = splits.cut_times(MONDAY, MONDAY + int(days * DAY) - 1, settings_)
+    last = MONDAY + int(days * DAY) - 1
+    even = {hour: 100 for hour in range(MONDAY // HOUR, last // HOUR + 1)}
+    found = splits.cut_times(MONDAY, last, settings_, even)
     assert (found.validation_start_ms - MONDAY, found.test_start_ms - MONDAY) == (validation, test)
+
+
+@pytest.mark.parametrize(
+    ("days", "clicks_on_day", "validation", "test"),
+    [
+        # One day is enough though it holds 3.6 % of the clicks.
+        (28, dict.fromkeys(range(28), 24_000), 26, 27),
+        # 20,000 clicks are five days.
+        (210, dict.fromkeys(range(210), 4_800), 200, 205),
+        # Few in the last days: the test split reaches back to what holds 3 %, validation begins before it.
+        (28, {**dict.fromkeys(range(25), 100), 27: 1}, 23, 24),
+        # One click with a time long after all others.
+        (2800, {**dict.fromkeys(range(25), 100), 2799: 1}, 23, 24),
+    ],
+)
+def test_an_automatic_split_holds_enough_clicks_to_judge_by(
+    days: int, clicks_on_day: dict[int, int], validation: int, test: int
+) -> None:
+    """A last day of a handful of clicks would choose the number of epochs, or end the run with an empty split."""
+    noon = MONDAY // HOUR + 12
+    clicks = {noon + 24 * day: number for day, number in clicks_on_day.items()}
+    found = splits.cut_times(MONDAY, MONDAY + days * DAY - 1, DataConfig(), clicks)
+    assert ((found.validation_start_ms - MONDAY) / DAY, (found.test_start_ms - MONDAY) / DAY) == (validation, test)
 
 
 def test_session_belongs_to_the_split_in_which_it_starts() -> None:
@@ -55,8 +81,9 @@ def test_splits_follow_each_other_in_time(
     first: int, length: int, validation_days: float, test_days: float, test_path: str, places: list[float]
 ) -> None:
     data = DataConfig(validation_days=validation_days, test_days=test_days, test_path=test_path)
-    cuts = splits.cut_times(first, first + length, data)
-    times = np.array([first + round(place * length) for place in places])
+    times = np.array([first, *(first + round(place * length) for place in places), first + length])
+    hours, clicks = np.unique(times // HOUR, return_counts=True)
+    cuts = splits.cut_times(first, first + length, data, dict(zip(hours.tolist(), clicks.tolist(), strict=True)))
     split = cuts.split_of(times)
     assert cuts.validation_start_ms <= cuts.test_start_ms
     assert (times < cuts.end_of(split)).all()
