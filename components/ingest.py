@@ -20,7 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from nextclick.components import bots, contract, counts, filters, readers, records, sessions, sharding, span_drift, splits
+from nextclick.components import (
+    bots,
+    contract,
+    counts,
+    filters,
+    readers,
+    records,
+    sessions,
+    sharding,
+    span_drift,
+    splits,
+)
 from nextclick.components.counts import CLICKS_LOG, TEST_LOG, Tally
 from nextclick.components.dead_letter import DeadLetter
 from nextclick.components.inputs import InputFile

@@ -54,7 +54,8 @@ def cut_times(first_ms: int, last_ms: int, data: DataConfig, clicks_in_hour: Map
     less than a week, for as many sevenths of it.
 
     Args:
-        first_ms, last_ms: times of the first and the last click.
+        first_ms: time of the first click.
+        last_ms: time of the last click.
         data: the lengths of the splits.
         clicks_in_hour: by the hour's number since 1970; within an hour clicks count as spread evenly.
     """

@@ -58,9 +58,7 @@ class DataConfig:
     validation_days: float = setting(
         0.0, "length of the validation split; 0: one day, or as many as hold 3 % of the clicks or 20,000", minimum=0
     )
-    test_days: float = setting(
-        0.0, "length of the test split without test_path; 0: as validation_days", minimum=0
-    )
+    test_days: float = setting(0.0, "length of the test split without test_path; 0: as validation_days", minimum=0)
     refit: bool = setting(True, "train the final model on train and validation, for the epochs validation chose")
     spans: int = setting(0, "how many of the newest spans ({SPAN} in the path) are read; 0: all", minimum=0)
     last_span: int = setting(-1, "the newest span to read, which must be there; -1: whichever is newest", minimum=-1)

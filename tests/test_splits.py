@@ -30,7 +30,7 @@ MONDAY = 1_709_510_400_000
 )
 def test_cuts_are_days_from_the_end(settings_: DataConfig, days: float, validation: float, test: float) -> None:
     last = MONDAY + int(days * DAY) - 1
-    even = {hour: 100 for hour in range(MONDAY // HOUR, last // HOUR + 1)}
+    even = dict.fromkeys(range(MONDAY // HOUR, last // HOUR + 1), 100)
     found = splits.cut_times(MONDAY, last, settings_, even)
     assert (found.validation_start_ms - MONDAY, found.test_start_ms - MONDAY) == (validation, test)
 
