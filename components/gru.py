@@ -6,7 +6,7 @@ the gradient is written out, so that its loop, too, is one matrix product and a 
 Neither loop is unrolled: one graph serves sessions of all lengths and is traced once.
 
 With a GPU the Keras layer runs cuDNN's kernel in training (right padding, no mask, default activations, reset after
-the product, no recurrent dropout: nothing keeps it off).
+the product: nothing keeps it off), except with recurrent dropout, which that kernel does not have.
 """
 
 from __future__ import annotations
@@ -38,59 +38,66 @@ class GatedRecurrent(tf_keras.layers.Layer):
         self.layer.build(tf.TensorShape(input_shape))
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """States float32 [time, batch, units] of inputs [time, batch, width]."""
-        if training and self.use_gpu:
+    def call(self, inputs: tf.Tensor, training: bool = False, state_mask: tf.Tensor | None = None) -> tf.Tensor:
+        """States float32 [time, batch, units] of inputs [time, batch, width]; `state_mask` as in `gru_states`."""
+        if training and self.use_gpu and state_mask is None:
             return self.layer(inputs)
         cell = self.layer.cell
         gates = tf.tensordot(inputs, cell.kernel, 1) + cell.bias[0]  # [time, batch, 3 units]
-        return gru_states(gates, tf.convert_to_tensor(cell.recurrent_kernel), cell.bias[1])
+        return gru_states(gates, tf.convert_to_tensor(cell.recurrent_kernel), cell.bias[1], state_mask)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "units": self.units, "use_gpu": self.use_gpu}
 
 
-def gru_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """States after each step; differentiable by all three arguments.
+def gru_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None = None) -> tf.Tensor:
+    """States after each step; differentiable by the first three arguments.
 
-    With a = the input's share of the gates and u = h' U + b, h' the state before (z update, r reset, c candidate):
+    With a = the input's share of the gates and u = (m h') U + b, h' the state before (z update, r reset, c candidate):
     z = sigmoid(a_z + u_z), r = sigmoid(a_r + u_r), c = tanh(a_c + r u_c), h = c + z (h' - c).
 
     Args:
       gates: a, float32 [time, batch, 3 units], in the order z, r, c.
       kernel: U, float32 [units, 3 units].
       bias: b, float32 [3 units].
+      state_mask: m, float32 [batch, units], one for all steps of a sequence (recurrent dropout of Gal & Ghahramani
+        2016, arXiv 1512.05287): what the gates see of the state, while the state itself is carried on whole;
+        None: all of it.
 
     Returns: h, float32 [time, batch, units].
     """
-    return tf.custom_gradient(_states_and_gradient)(gates, kernel, bias)
+
+    def states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        return _states_and_gradient(gates, kernel, bias, state_mask)
+
+    return tf.custom_gradient(states)(gates, kernel, bias)
 
 
 def _states_and_gradient(
-    gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+    gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
-    states = _forward_states(gates, kernel, bias)
+    states = _forward_states(gates, kernel, bias, state_mask)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         before = tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)  # h' of every step
-        by_recurrent, by_candidate, carried = _slopes(gates, before, kernel, bias)
-        by_state = _backward_states(upstream, by_recurrent, carried, kernel)
+        by_recurrent, by_candidate, carried = _slopes(gates, before, kernel, bias, state_mask)
+        by_state = _backward_states(upstream, by_recurrent, carried, kernel, state_mask)
         by_u = tf.tile(by_state, [1, 1, 3]) * by_recurrent  # [time, batch, 3 units]
         units = kernel.shape[0]
         by_gates = tf.concat([by_u[:, :, : 2 * units], by_state * by_candidate], axis=2)
-        by_kernel = tf.matmul(_flat(before), _flat(by_u), transpose_a=True)
+        by_kernel = tf.matmul(_flat(_masked(before, state_mask)), _flat(by_u), transpose_a=True)
         return by_gates, by_kernel, tf.reduce_sum(by_u, axis=[0, 1])
 
     return states, gradient
 
 
-def _forward_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def _forward_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None) -> tf.Tensor:
     steps, units = tf.shape(gates)[0], kernel.shape[0]
     states = tf.TensorArray(gates.dtype, steps, element_shape=[None, units])
 
     def body(time: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        recurrent = tf.nn.bias_add(tf.matmul(state, kernel), bias)  # [batch, 3 units]
+        recurrent = tf.nn.bias_add(tf.matmul(_masked(state, state_mask), kernel), bias)  # [batch, 3 units]
         given = gates[time]
         opened = tf.sigmoid(given[:, : 2 * units] + recurrent[:, : 2 * units])
         candidate = tf.tanh(given[:, 2 * units :] + opened[:, units:] * recurrent[:, 2 * units :])
@@ -102,10 +109,12 @@ def _forward_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.
     return states.stack()
 
 
-def _slopes(gates: tf.Tensor, before: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def _slopes(
+    gates: tf.Tensor, before: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None
+) -> tuple[tf.Tensor, ...]:
     """What the gradient by h is multiplied with at every step to get the gradient by u, by a_c, and by h' directly."""
     units = kernel.shape[0]
-    recurrent = tf.tensordot(before, kernel, 1) + bias  # u of all steps [time, batch, 3 units]
+    recurrent = tf.tensordot(_masked(before, state_mask), kernel, 1) + bias  # u of all steps [time, batch, 3 units]
     opened = tf.sigmoid(gates[:, :, : 2 * units] + recurrent[:, :, : 2 * units])
     update, reset = opened[:, :, :units], opened[:, :, units:]
     recurrent_candidate = recurrent[:, :, 2 * units :]
@@ -116,7 +125,9 @@ def _slopes(gates: tf.Tensor, before: tf.Tensor, kernel: tf.Tensor, bias: tf.Ten
     return tf.concat([by_update, by_reset, by_candidate * reset], axis=2), by_candidate, update
 
 
-def _backward_states(upstream: tf.Tensor, by_recurrent: tf.Tensor, carried: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def _backward_states(
+    upstream: tf.Tensor, by_recurrent: tf.Tensor, carried: tf.Tensor, kernel: tf.Tensor, state_mask: tf.Tensor | None
+) -> tf.Tensor:
     """The whole gradient by each step's state: what comes from above and from all later steps."""
     steps, units = tf.shape(upstream)[0], kernel.shape[0]
     slopes = tf.concat([by_recurrent, carried], axis=2)  # [time, batch, 4 units]
@@ -125,12 +136,17 @@ def _backward_states(upstream: tf.Tensor, by_recurrent: tf.Tensor, carried: tf.T
     def body(time: tf.Tensor, later: tf.Tensor, gradients: tf.TensorArray) -> tuple[Any, ...]:
         gradient = upstream[time] + later  # [batch, units]
         spread = tf.tile(gradient, [1, 4]) * slopes[time]
-        later = spread[:, 3 * units :] + tf.matmul(spread[:, : 3 * units], kernel, transpose_b=True)
+        seen = tf.matmul(spread[:, : 3 * units], kernel, transpose_b=True)  # by m h'
+        later = spread[:, 3 * units :] + _masked(seen, state_mask)
         return time - 1, later, gradients.write(time, gradient)
 
     start = (steps - 1, tf.zeros_like(upstream[0]), gradients)
     _, _, gradients = tf.while_loop(lambda time, *_: time >= 0, body, start, parallel_iterations=1)
     return gradients.stack()
+
+
+def _masked(states: tf.Tensor, state_mask: tf.Tensor | None) -> tf.Tensor:
+    return states if state_mask is None else states * state_mask
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:

@@ -24,6 +24,9 @@ _AUTO_TEMPERATURE = 4.5
 # Added to squared norms, so that a zero vector stays one.
 _SMALLEST_SQUARE = 1e-12
 
+# Random streams of a step (`TrainingSteps`) from which the layers' masks of recurrent dropout are drawn.
+_FIRST_RECURRENT_STREAM = 16
+
 
 @tf_keras.utils.register_keras_serializable("nextclick")
 class Recommender(tf_keras.Model):
@@ -87,12 +90,22 @@ class Recommender(tf_keras.Model):
         states = tf.transpose(tf.gather(self.embedding, item_indices), [1, 0, 2])  # [time, batch, embedding_size]
         states = _dropout(states, rate, seed, 0)
         for number, layer in enumerate(self.recurrent):
-            states = _dropout(layer(states, training=training), rate, seed, 1 + number)  # [time, batch, units]
+            mask = self._state_mask(item_indices, number, seed) if training else None
+            states = layer(states, training=training, state_mask=mask)
+            states = _dropout(states, rate, seed, 1 + number)  # [time, batch, units]
         if self.projection is not None:
             states = self.projection(states)
         if self.settings.normalize:
             states = _unit_length(states) * self.temperature
         return tf.transpose(states, [1, 0, 2])
+
+    def _state_mask(self, item_indices: tf.Tensor, layer: int, seed: tf.Tensor | None) -> tf.Tensor | None:
+        """Recurrent dropout's mask of one layer, float32 [batch, units]; None where nothing is dropped."""
+        rate = self.settings.recurrent_dropout
+        if not rate or seed is None:
+            return None
+        ones = tf.ones([tf.shape(item_indices)[0], self.settings.hidden_units])
+        return _dropout(ones, rate, seed, _FIRST_RECURRENT_STREAM + layer)
 
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
         """What session vectors are multiplied with: float32 [items, embedding_size].

@@ -21,7 +21,7 @@ from nextclick.pipeline.config import TrainingConfig
 
 # Items up to which the softmax over all of them takes less time than sampling (docs/experiments.md).
 FULL_SOFTMAX_ITEMS = 10_000
-# Of the 64 streams of random numbers that a step has, the one its negatives are drawn from; dropout has the first.
+# Of the 64 streams of random numbers that a step has, the one its negatives are drawn from; dropout has those before.
 _NEGATIVES_STREAM = 32
 _STREAMS = 64
 

@@ -102,6 +102,13 @@ class ModelConfig:
         minimum=-1,
         maximum=0.95,
     )
+    recurrent_dropout: float = setting(
+        0.0,
+        "share of the state that a sequence's gates do not see in training, the same at all its steps; above 0 a GPU "
+        "trains without cuDNN's kernel",
+        minimum=0,
+        maximum=0.95,
+    )
     tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
     normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
     temperature: float = setting(

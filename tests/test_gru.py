@@ -39,9 +39,42 @@ def test_keras_layer_would_run_on_cudnn(layer):
     assert layer.layer._could_use_gpu_kernel
 
 
-def evaluated(layer, inputs, weight):
+@pytest.mark.parametrize(("steps", "rows"), [(1, 1), (7, 3)])
+@pytest.mark.parametrize("use_gpu", [False, True])
+def test_masked_states_and_all_gradients_equal_a_plain_loop(layer, steps, rows, use_gpu):
+    """Recurrent dropout's mask is on what the gates see of the state, not on the state; Keras has no part in it."""
+    masked = GatedRecurrent(5, use_gpu=use_gpu)
+    masked.build([None, None, 4])
+    masked.set_weights(layer.get_weights())
+    inputs = tf.random.stateless_normal([steps, rows, 4], [1, 2])
+    weight = tf.random.stateless_normal([steps, rows, 5], [3, 4])
+    mask = tf.constant([[0, 2, 2, 0, 2], [2, 0, 2, 2, 2], [0, 0, 0, 2, 0]], tf.float32)[:rows]
+
+    def plain(inputs, training):
+        kernel, recurrent, bias = masked.trainable_weights
+        state, states = tf.zeros([rows, 5]), []
+        for given in tf.unstack(inputs):
+            update, reset, candidate = tf.split(given @ kernel + bias[0], 3, axis=1)
+            seen = tf.split((state * mask) @ recurrent + bias[1], 3, axis=1)
+            update, reset = tf.sigmoid(update + seen[0]), tf.sigmoid(reset + seen[1])
+            state = update * state + (1 - update) * tf.tanh(candidate + reset * seen[2])
+            states.append(state)
+        return tf.stack(states)
+
+    def ours(inputs, training):
+        return masked(inputs, training=training, state_mask=mask)
+
+    weights = masked.trainable_weights
+    for found, wanted in zip(
+        evaluated(ours, inputs, weight, weights), evaluated(plain, inputs, weight, weights), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+def evaluated(layer, inputs, weight, weights=None):
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         states = layer(inputs, training=True)
         loss = tf.reduce_sum(states * weight)
-    return [states.numpy(), *(gradient.numpy() for gradient in tape.gradient(loss, [inputs, *layer.trainable_weights]))]
+    gradients = tape.gradient(loss, [inputs, *(weights or layer.trainable_weights)])
+    return [states.numpy(), *(gradient.numpy() for gradient in gradients)]

@@ -108,6 +108,28 @@ def test_dropout_is_the_seed_s():
     assert one != other
 
 
+def test_recurrent_dropout_hides_the_state_of_earlier_steps_in_training_only():
+    model, same = model_of(recurrent_dropout=0.5, dropout=0.0, layers=2), tf.constant([[5, 9, 30]] * 6)
+    trained, again, other = (
+        model(same, training=True, seed=tf.constant(seed)).numpy() for seed in ([3, 64], [3, 64], [3, 128])
+    )
+    # At the first step there is no state to hide; after it each row of the same items has a mask of its own.
+    np.testing.assert_allclose(trained[:, 0], model(same).numpy()[:, 0], atol=1e-6)
+    assert len(np.unique(trained[:, 1].round(4), axis=0)) > 3
+    assert trained.tobytes() == again.tobytes()
+    assert trained.tobytes() != other.tobytes()
+    assert len(np.unique(model(same).numpy()[:, 2].round(4), axis=0)) == 1
+
+
+def test_recurrent_dropout_has_one_mask_a_sequence_of_its_share_in_each_layer():
+    model = model_of(recurrent_dropout=0.8, hidden_units=64, layers=2)
+    masks = [model._state_mask(tf.zeros([50, 7], tf.int32), layer, tf.constant([3, 64])).numpy() for layer in (0, 1)]
+    assert masks[0].shape == (50, 64)
+    assert np.unique(masks[0]) == pytest.approx([0, 5])
+    assert (masks[0] == 0).mean() == pytest.approx(0.8, abs=0.03)
+    assert (masks[0] != masks[1]).mean() > 0.2
+
+
 @pytest.mark.parametrize(
     ("settings", "parameters"),
     [
