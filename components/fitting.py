@@ -14,6 +14,7 @@ import tf_keras
 from nextclick.components.batches import make_plan
 from nextclick.components.dataset import Split
 from nextclick.components.model import Recommender, build_model
+from nextclick.components.scorer import Scorer
 from nextclick.components.sequences import Sequences
 from nextclick.components.steps import TrainingSteps
 from nextclick.components.validation import Judge
@@ -95,7 +96,7 @@ def fit(
     """
     report = report or _to_stderr
     run = _Run(config, train, items, report, start)
-    judge = Judge(run.model, validation.sessions, config.features.lookback)
+    judge = Judge(Scorer(run.model, config.features.lookback), validation.sessions)
     before = judge()[1] if start else None
     best = _Best(run.model)
     history: list[Epoch] = []

@@ -103,7 +103,7 @@ def _chosen_weight(
 ) -> float:
     if mixed is None:
         return 0.0
-    judge = Judge(networks, validation.sessions, config.features.lookback, mixed)
+    judge = Judge(Scorer(networks, config.features.lookback, mixed), validation.sessions)
     weight = hybrid.choose_weight(config.hybrid, mixed, judge)
     print(f"the session kNN has a weight of {weight:.1f}", file=sys.stderr, flush=True)
     return weight

@@ -20,7 +20,7 @@ class Scorer(tf.Module):
       models: the recommender, or the members of an ensemble, all of one vocabulary.
       lookback: newest items of a session that a prediction looks at.
       hybrid: what is mixed with the networks' scores; None: nothing.
-      vectors: what holds `item_vectors` of the models; None: a variable.
+      vectors: what holds `item_vectors` of the models for good; None: a variable.
     """
 
     def __init__(
@@ -39,14 +39,16 @@ class Scorer(tf.Module):
         # Newest items of a session that `scores` is given beside the session's vector.
         self.steps = min(hybrid.steps, lookback) if hybrid else 0
         # Kept ready, since normalising the vectors of all items at each request would cost more than scoring them.
+        self._follows = vectors is None
         if vectors is None:
             vectors = tf.Variable(item_vectors(self.models), trainable=False, name="item_vectors")
         self.vectors = vectors
         self.bias = tf.Variable(self._item_bias(), trainable=False, name="item_bias")
 
     def refresh(self) -> None:
-        """Takes over the models' present weights."""
-        self.vectors.assign(item_vectors(self.models))
+        """Takes over the models' present weights, where their vectors are not for good."""
+        if self._follows:
+            self.vectors.assign(item_vectors(self.models))
         self.bias.assign(self._item_bias())
 
     def encode(self, item_indices: tf.Tensor) -> tf.Tensor:

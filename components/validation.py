@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nextclick.components.hybrid import Hybrid
-from nextclick.components.model import Recommender
 from nextclick.components.positions import position_ranks
 from nextclick.components.scorer import Scorer
 from nextclick.components.sequences import Sequences
@@ -19,25 +15,17 @@ _CUTOFF = 20
 
 
 class Judge:
-    """Scores a model, as its weights are at each call, on a fixed set of sessions.
+    """Scores models, as their weights are at each call, on a fixed set of sessions.
 
     Args:
-      model: the recommender that is being trained, or the members of an ensemble.
+      scorer: of the recommender that is being trained, or of what was.
       sessions: held-out sessions; those with no pair to predict do not count.
-      lookback: newest items of a session that a prediction looks at.
-      hybrid: what is mixed with the model's scores; None: nothing.
     """
 
-    def __init__(
-        self,
-        model: Recommender | Sequence[Recommender],
-        sessions: Sequences,
-        lookback: int,
-        hybrid: Hybrid | None = None,
-    ) -> None:
+    def __init__(self, scorer: Scorer, sessions: Sequences) -> None:
         rows = np.flatnonzero(sessions.lengths > 1)
         self._sessions = sessions.take(rows[np.argsort(sessions.lengths[rows], kind="stable")])
-        self._scorer = Scorer(model, lookback, hybrid)
+        self._scorer = scorer
         self._ranks = tf.function(
             self._ranks_of, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int64)]
         )

@@ -8,6 +8,7 @@ import pytest
 
 from nextclick.components import dataset, sequences
 from nextclick.components.fitting import fit, fit_epochs, settled
+from nextclick.components.scorer import Scorer
 from nextclick.components.validation import Judge
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config
@@ -52,7 +53,7 @@ def fitted():
 
 
 def test_the_cycle_is_learnt(fitted):
-    recall, mrr = Judge(fitted.model, VALIDATION.sessions, 5)()
+    recall, mrr = Judge(Scorer(fitted.model, 5), VALIDATION.sessions)()
     assert recall == 1.0
     assert mrr > 0.95
 
@@ -111,7 +112,7 @@ def test_unknown_targets_are_not_trained_on():
 def test_no_step_leaves_the_model_untrained():
     found = fit(config_of(max_steps=0), TRAIN, VALIDATION, ITEMS, report=quiet)
     assert (found.best_epoch, found.history) == (0, [])
-    assert Judge(found.model, VALIDATION.sessions, 5)()[1] < 0.5
+    assert Judge(Scorer(found.model, 5), VALIDATION.sessions)()[1] < 0.5
 
 
 def test_nothing_to_train_on_leaves_the_model_untrained():
@@ -133,7 +134,7 @@ def test_training_stops_after_its_patience_and_keeps_the_best_weights():
     figures = [line.mrr for line in found.history]
     assert found.best_epoch == 1 + figures.index(max(figures))
     assert len(figures) == found.best_epoch + 2
-    assert Judge(found.model, VALIDATION.sessions, 5)()[1] == pytest.approx(max(figures), abs=1e-7)
+    assert Judge(Scorer(found.model, 5), VALIDATION.sessions)()[1] == pytest.approx(max(figures), abs=1e-7)
 
 
 def test_without_validation_all_epochs_are_trained_and_the_last_is_kept():

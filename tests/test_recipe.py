@@ -63,7 +63,7 @@ def test_scores_are_the_mean_of_the_members(trained):
 
 def test_the_weight_is_the_best_on_validation_of_an_index_of_the_training_split_alone(trained):
     scorer = trained.scorer
-    judge = Judge(scorer.models, split(40, 2).sessions, 5, scorer.hybrid)
+    judge = Judge(scorer, split(40, 2).sessions)
     figures = {}
     for weight in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
         scorer.hybrid.weight.assign(weight)

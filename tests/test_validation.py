@@ -9,6 +9,7 @@ import tf_keras
 
 from nextclick.components import sequences
 from nextclick.components.model import build_model
+from nextclick.components.scorer import Scorer
 from nextclick.components.validation import Judge
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config
@@ -39,7 +40,7 @@ def test_figures_are_means_over_all_predictions_and_unknown_targets_are_misses(m
     generator = np.random.default_rng(5)
     sessions = [generator.integers(2, ITEMS + 2, generator.integers(1, 9)).tolist() for _ in range(60)] + [[5, 1, 6]]
     ranks = naive_ranks(model, sessions)
-    recall, mrr = Judge(model, sequences.from_lists(sessions), LOOKBACK)()
+    recall, mrr = Judge(Scorer(model, LOOKBACK), sequences.from_lists(sessions))()
     hits = [rank for rank in ranks if rank is not None and rank <= 20]
     assert None in ranks
     assert recall == pytest.approx(len(hits) / len(ranks), abs=1e-9)
@@ -48,7 +49,7 @@ def test_figures_are_means_over_all_predictions_and_unknown_targets_are_misses(m
 
 def test_the_judge_follows_the_weights(model):
     sessions = sequences.from_lists([[2, 3, 4, 5]] * 3)
-    judge = Judge(model, sessions, LOOKBACK)
+    judge = Judge(Scorer(model, LOOKBACK), sessions)
     before = judge.ranks()
     weights = model.get_weights()
     model.embedding.assign(tf.random.stateless_normal(model.embedding.shape, [8, 8]))
@@ -58,4 +59,4 @@ def test_the_judge_follows_the_weights(model):
 
 
 def test_nothing_to_judge_is_no_figure(model):
-    assert all(math.isnan(value) for value in Judge(model, sequences.from_lists([[5], []]), LOOKBACK)())
+    assert all(math.isnan(value) for value in Judge(Scorer(model, LOOKBACK), sequences.from_lists([[5], []]))())
