@@ -15,6 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from nextclick.components import contract
+from nextclick.components.attention import CausalReadout
 from nextclick.components.gru import GatedRecurrent
 from nextclick.pipeline.config import Config, ModelConfig
 
@@ -52,8 +53,10 @@ class Recommender(tf_keras.Model):
             GatedRecurrent(self.settings.hidden_units, use_gpu=use_gpu, name=f"recurrent_{number}")
             for number in range(self.settings.layers)
         ]
-        self.projection = None
-        if self.settings.hidden_units != self.settings.embedding_size:
+        self.readout = self.projection = None
+        if self.settings.attention == "last_state":
+            self.readout = CausalReadout(self.settings.embedding_size, name="readout")
+        elif self.settings.hidden_units != self.settings.embedding_size:
             self.projection = tf_keras.layers.Dense(self.settings.embedding_size, use_bias=False, name="projection")
 
     def build(self, input_shape: Any = None) -> None:
@@ -72,8 +75,9 @@ class Recommender(tf_keras.Model):
             self.output_bias = self.add_weight(name="output_bias", shape=[self.items], initializer="zeros")
         for number, layer in enumerate(self.recurrent):
             layer.build([None, None, units if number else width])
-        if self.projection is not None:
-            self.projection.build([None, units])
+        for head in (self.readout, self.projection):
+            if head is not None:
+                head.build([None, None, units])
         self.built = True
 
     def call(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -86,26 +90,23 @@ class Recommender(tf_keras.Model):
 
         Returns: float32 [batch, time, embedding_size].
         """
-        rate = self.settings.dropout if training else 0.0
-        states = tf.transpose(tf.gather(self.embedding, item_indices), [1, 0, 2])  # [time, batch, embedding_size]
-        states = _dropout(states, rate, seed, 0)
-        for number, layer in enumerate(self.recurrent):
-            mask = self._state_mask(item_indices, number, seed) if training else None
-            states = layer(states, training=training, state_mask=mask)
-            states = _dropout(states, rate, seed, 1 + number)  # [time, batch, units]
-        if self.projection is not None:
-            states = self.projection(states)
-        if self.settings.normalize:
-            states = _unit_length(states) * self.temperature
-        return tf.transpose(states, [1, 0, 2])
+        states = self._states(item_indices, training, seed)
+        return tf.transpose(self._compared(states if self.readout is None else self.readout(states)), [1, 0, 2])
 
-    def _state_mask(self, item_indices: tf.Tensor, layer: int, seed: tf.Tensor | None) -> tf.Tensor | None:
-        """Recurrent dropout's mask of one layer, float32 [batch, units]; None where nothing is dropped."""
-        rate = self.settings.recurrent_dropout
-        if not rate or seed is None:
-            return None
-        ones = tf.ones([tf.shape(item_indices)[0], self.settings.hidden_units])
-        return _dropout(ones, rate, seed, _FIRST_RECURRENT_STREAM + layer)
+    def vectors_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """The session's vector after one of its items alone, which costs less than after all.
+
+        Args:
+          item_indices: int [batch, time], as in `call`.
+          places: int32 [batch], which item of each session, from 0.
+
+        Returns: float32 [batch, embedding_size], as `call` has it there.
+        """
+        states = self._states(item_indices)
+        if self.readout is not None:
+            return self._compared(self.readout.at(states, places))
+        rows = tf.range(tf.shape(states)[1])
+        return self._compared(tf.gather_nd(states, tf.stack([places, rows], axis=1)))
 
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
         """What session vectors are multiplied with: float32 [items, embedding_size].
@@ -134,6 +135,30 @@ class Recommender(tf_keras.Model):
             "network": self.network,
             "use_gpu": self.use_gpu,
         }
+
+    def _states(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """The last GRU layer's states, float32 [time, batch, units]; arguments as in `call`."""
+        rate = self.settings.dropout if training else 0.0
+        states = tf.transpose(tf.gather(self.embedding, item_indices), [1, 0, 2])  # [time, batch, embedding_size]
+        states = _dropout(states, rate, seed, 0)
+        for number, layer in enumerate(self.recurrent):
+            mask = self._state_mask(item_indices, number, seed) if training else None
+            states = layer(states, training=training, state_mask=mask)
+            states = _dropout(states, rate, seed, 1 + number)
+        return states
+
+    def _compared(self, states: tf.Tensor) -> tf.Tensor:
+        """What is compared with items' vectors, of states or what was read of them: float32 [..., embedding_size]."""
+        vectors = states if self.projection is None else self.projection(states)
+        return _unit_length(vectors) * self.temperature if self.settings.normalize else vectors
+
+    def _state_mask(self, item_indices: tf.Tensor, layer: int, seed: tf.Tensor | None) -> tf.Tensor | None:
+        """Recurrent dropout's mask of one layer, float32 [batch, units]; None where nothing is dropped."""
+        rate = self.settings.recurrent_dropout
+        if not rate or seed is None:
+            return None
+        ones = tf.ones([tf.shape(item_indices)[0], self.settings.hidden_units])
+        return _dropout(ones, rate, seed, _FIRST_RECURRENT_STREAM + layer)
 
 
 def build_model(config: Config, items: int) -> Recommender:

@@ -107,12 +107,17 @@ def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> tuple[tf
     """`vectors` and `known` of Positions, of the longer prefixes: int [prefixes · look-back]."""
     rows = tf.reshape(items, [-1, lookback])
     vectors, known = _in_chunks(
-        lambda rows: (scorer.encode(rows)[:, -1], tf.reduce_any(rows >= scorer.first_item, axis=1)),
+        lambda rows: (_last_vectors(scorer, rows), tf.reduce_any(rows >= scorer.first_item, axis=1)),
         (rows,),
         _CHUNK_ROWS,
         (tf.TensorSpec([None, scorer.width], tf.float32), tf.TensorSpec([None], tf.bool)),
     )
     return vectors, known
+
+
+def _last_vectors(scorer: Scorer, rows: tf.Tensor) -> tf.Tensor:
+    """Vectors after the last item of rows that have no padding: float32 [rows, width]."""
+    return scorer.encode_at(rows, tf.fill(tf.shape(rows)[:1], tf.shape(rows)[1] - 1))
 
 
 def _late_windows(inputs: Any, lookback: int) -> Any:

@@ -55,6 +55,10 @@ class Scorer(tf.Module):
         """Session vectors after each item: int [batch, time], padded at the right → float32 [batch, time, width]."""
         return tf.concat([model(item_indices, training=False) for model in self.models], axis=-1)
 
+    def encode_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Session vectors after one item each: int [batch, time], int32 [batch], from 0 → float32 [batch, width]."""
+        return tf.concat([model.vectors_at(item_indices, places) for model in self.models], axis=-1)
+
     def scores(self, session_vectors: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
         """Score of every vocabulary item, float32 [rows, items].
 

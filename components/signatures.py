@@ -1,7 +1,8 @@
 """The serving functions of the SavedModel: raw ids, indices or serialised examples in; items or ranks out.
 
-All go through one encoding, `Scorer.encode`, and through the graph that Transform made of preprocessing_fn, which
-is inside the SavedModel with its vocabulary: nothing else is needed to serve it.
+All go through one network (`Scorer.encode` and, where one prefix alone is asked for, `encode_at`) and through the graph
+that Transform made of preprocessing_fn, which is inside the SavedModel with its vocabulary: nothing else is needed to
+serve it.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class Signatures(tf.Module):
         seen = features.newest(sessions, self.scorer.lookback)
         dense = features.to_dense(seen)
         last = tf.maximum(seen.row_lengths() - 1, 0)
-        vectors = tf.gather(self.scorer.encode(dense), last, axis=1, batch_dims=1)  # [batch, width]
+        vectors = self.scorer.encode_at(dense, tf.cast(last, tf.int32))
         places = last[:, None] - tf.range(self.scorer.steps, dtype=last.dtype)
         newest = tf.where(places >= 0, tf.gather(dense, tf.maximum(places, 0), axis=1, batch_dims=1), 0)
         return vectors, newest, tf.reduce_any(dense >= self.scorer.first_item, axis=1)

@@ -109,6 +109,12 @@ class ModelConfig:
         minimum=0,
         maximum=0.95,
     )
+    attention: str = setting(
+        "off",
+        "last_state: the last state asks all states of the session, by what they hold and how old they are, and the "
+        "mean of the answers stands beside it",
+        choices=("off", "last_state"),
+    )
     tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
     normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
     temperature: float = setting(

@@ -21,10 +21,16 @@ def model_of(**settings):
     return build_model(configuration.replace(Config(), {**SMALL, **values}), ITEMS)
 
 
-VARIANTS = [{}, {"layers": 2}, {"hidden_units": 12}, {"normalize": False, "tied_embeddings": False}]
+VARIANTS = {
+    "default": {},
+    "two layers": {"layers": 2},
+    "projection": {"hidden_units": 12},
+    "plain": {"normalize": False, "tied_embeddings": False},
+    "attention": {"attention": "last_state", "hidden_units": 12},
+}
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=["default", "two layers", "projection", "plain"])
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
 def model(request):
     return model_of(**request.param)
 
@@ -47,6 +53,14 @@ def test_no_vector_sees_a_later_item(model):
     other = model(tf.constant([[5, 9, 31, 40]])).numpy()
     assert one[:, :2].tobytes() == other[:, :2].tobytes()
     assert np.abs(one[:, 2:] - other[:, 2:]).max() > 1e-3
+
+
+def test_the_vector_after_one_item_is_that_of_all(model):
+    batch = tf.constant([[5, 9, 30, 7], [7, 0, 0, 0], [9, 9, 0, 0]])
+    everywhere = model(batch).numpy()
+    for places in ([3, 0, 1], [0, 0, 0], [1, 0, 1]):
+        found = model.vectors_at(batch, tf.constant(places)).numpy()
+        np.testing.assert_allclose(found, everywhere[range(3), places], atol=1e-6)
 
 
 def test_each_session_of_a_batch_is_alone(model):
@@ -139,8 +153,13 @@ def test_recurrent_dropout_has_one_mask_a_sequence_of_its_share_in_each_layer():
         ({"output_bias": True}, 53 * 8 + 24 * (8 + 8 + 2) + ITEMS),
         ({"layers": 2}, 53 * 8 + 2 * 24 * (8 + 8 + 2)),
         ({"hidden_units": 12}, 53 * 8 + 36 * (8 + 12 + 2) + 12 * 8),
+        # Queries, 64 ages and, of the last state and what it read, a vector.
+        (
+            {"hidden_units": 12, "attention": "last_state"},
+            53 * 8 + 36 * (8 + 12 + 2) + 12 * 12 + 64 * 12 + 2 * 12 * 8,
+        ),
     ],
-    ids=["tied", "untied", "bias", "two layers", "projection"],
+    ids=["tied", "untied", "bias", "two layers", "projection", "attention"],
 )
 def test_parameters_are_those_of_the_options(settings, parameters):
     assert model_of(**settings).count_params() == parameters

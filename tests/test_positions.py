@@ -19,10 +19,13 @@ UNKNOWN = 2_147_483_647
 SESSIONS = [[5, 9, 30, 7, 8, 9, 10], [], [4], [5, 6], [5, 1, 9, 2], [1, 2, 5, 6], [9, 9, 9, 9], [1, 1, 1, 1, 5, 1]]
 
 
-@pytest.fixture(scope="module")
-def scorer():
+NETWORKS = {"default": {}, "attention": {"model.attention": "last_state"}}
+
+
+@pytest.fixture(scope="module", params=NETWORKS.values(), ids=NETWORKS.keys())
+def scorer(request):
     tf_keras.utils.set_random_seed(3)
-    settings = {"model.embedding_size": 8, "model.hidden_units": 8, "features.oov_buckets": OOV}
+    settings = {"model.embedding_size": 8, "model.hidden_units": 8, "features.oov_buckets": OOV, **request.param}
     model = build_model(configuration.replace(Config(), settings), ITEMS)
     model.embedding.assign(tf.random.stateless_normal(model.embedding.shape, [1, 1]))  # unknown items, too
     return Scorer(model, LOOKBACK)
