@@ -59,15 +59,15 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         data, described = train_data.prepare(config, Path(scratch))
         if not described["train_events"] or not described["validation_events"]:
             raise DataError("the log is too short to be split into training and validation sessions")
-        ours = _ours("fit", data, config)
-        found: dict[str, Any] = {**described, "threads": _threads(config), "nextclick": ours}
+        fitted = ours("fit", data, config)
+        found: dict[str, Any] = {**described, "threads": _threads(config), "nextclick": fitted}
         if parameters:
-            found.update(_beside_reference(args, data, config, parameters, ours))
+            found.update(_beside_reference(args, data, config, parameters, fitted))
     return found
 
 
 def _beside_reference(
-    args: argparse.Namespace, data: Path, config: Config, parameters: Path, ours: Mapping[str, Any]
+    args: argparse.Namespace, data: Path, config: Config, parameters: Path, fitted: Mapping[str, Any]
 ) -> dict[str, Any]:
     settings = {
         "folder": str(Path(args.reference).resolve()),
@@ -80,17 +80,17 @@ def _beside_reference(
     equal = configuration.replace(
         config, {"training.loss": "sampled_softmax", "training.negatives": reference["negatives"]}
     )
-    ours_equal = _ours("speed", data, equal)
-    return {"reference": reference, "nextclick_equal_negatives": ours_equal, **_ratios(ours, ours_equal, reference)}
+    ours_equal = ours("speed", data, equal)
+    return {"reference": reference, "nextclick_equal_negatives": ours_equal, **_ratios(fitted, ours_equal, reference)}
 
 
 def _ratios(
-    ours: Mapping[str, Any], ours_equal: Mapping[str, Any], reference: Mapping[str, Any]
+    fitted: Mapping[str, Any], ours_equal: Mapping[str, Any], reference: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Seconds say what other jobs left of the machine; processor seconds hardly depend on them."""
     found: dict[str, Any] = {}
     for name, seconds in (("seconds", "training_seconds"), ("cpu_seconds", "cpu_seconds")):
-        reached = seconds_to_reach(ours, reference["recall@20"], reference["mrr@20"], seconds)
+        reached = seconds_to_reach(fitted, reference["recall@20"], reference["mrr@20"], seconds)
         found[f"{name}_to_its_final_quality"] = reached or "not reached"
         found[f"times_less_{name}_to_its_final_quality"] = reference[name] / reached if reached else "not reached"
     for name in ("events_per_second", "events_per_cpu_second"):
@@ -99,14 +99,14 @@ def _ratios(
 
 
 def seconds_to_reach(
-    ours: Mapping[str, Any], recall: float, mrr: float, name: str = "training_seconds"
+    fitted: Mapping[str, Any], recall: float, mrr: float, name: str = "training_seconds"
 ) -> float | None:
     """Seconds of training, with set-up and without validation, after which both figures were first reached.
 
-    `ours` has `setup_seconds` and `history`, a list of `recall@20`, `mrr@20` and seconds (`name`) of each epoch.
+    `fitted` has `setup_seconds` and `history`, a list of `recall@20`, `mrr@20` and seconds (`name`) of each epoch.
     """
-    seconds: float = ours["setup_seconds"]
-    for line in ours["history"]:
+    seconds: float = fitted["setup_seconds"]
+    for line in fitted["history"]:
         seconds += line[name]
         if line["recall@20"] >= recall and line["mrr@20"] >= mrr:
             return seconds
@@ -129,7 +129,8 @@ def _threads(config: Config) -> int:
     return config.training.threads or len(os.sched_getaffinity(0))
 
 
-def _ours(phase: str, data: Path, config: Config) -> dict[str, Any]:
+def ours(phase: str, data: Path, config: Config) -> dict[str, Any]:
+    """The figures of a phase (train_phases.py) in a process of its own."""
     limited = configuration.replace(config, {"training.threads": _threads(config)})
     return _run([sys.executable, "-m", _PHASES, phase, str(data), configuration.to_json(limited)])
 

@@ -1,4 +1,4 @@
-"""The sessions that `nextclick benchmark train` trains on: through the pipeline's own components, and as plain arrays.
+"""The sessions that the benchmarks train on: through the pipeline's own components, and as plain arrays.
 
 `data.json` names the transformed examples, for us; `sessions.npz` has the same sessions in the order of time, for
 whoever reads neither tf.Examples nor our vocabulary: of each split `<split>_items` int32 [events], places in the
@@ -25,23 +25,31 @@ DATA_FILE, SESSIONS_FILE = "data.json", "sessions.npz"
 _SPLITS = (contract.TRAIN, contract.VALIDATION)
 
 
-def prepare(config: Config, folder: Path) -> tuple[Path, dict[str, int]]:
-    """Runs ExampleGen and Transform, and writes both files; returns the path of data.json and the sizes."""
+def transform(config: Config, folder: Path) -> tuple[Path, list[bytes]]:
+    """Runs ExampleGen and Transform, as far as they are not in the folder's cache, and writes data.json.
+
+    Returns: the path of data.json, and the vocabulary.
+    """
     root = local.Root(folder / "root")
     local.make_examples(config, root.path, transformed=True)
-    nodes = lineage.latest_run(str(root.metadata))
-    graph = nodes["Transform"].outputs["transform_graph"].uri
-    examples = nodes["Transform"].outputs["transformed_examples"].uri
-    raw = nodes["SessionExampleGen"].outputs["examples"].uri
-    vocabulary = TFTransformOutput(graph).vocabulary_by_name(contract.VOCABULARY_NAME)
+    outputs = lineage.latest_run(str(root.metadata))["Transform"].outputs
+    graph, examples = outputs["transform_graph"].uri, outputs["transformed_examples"].uri
+    vocabulary: list[bytes] = TFTransformOutput(graph).vocabulary_by_name(contract.VOCABULARY_NAME)
+    files = {split: [f"{examples}/Split-{split}/*"] for split in contract.SPLITS}
+    written = folder / DATA_FILE
+    written.write_text(json.dumps({"transform_graph": graph, "items": len(vocabulary), **files}), encoding="utf-8")
+    return written, vocabulary
+
+
+def prepare(config: Config, folder: Path) -> tuple[Path, dict[str, int]]:
+    """`transform`, and sessions.npz beside; returns the path of data.json and the sizes."""
+    written, vocabulary = transform(config, folder)
+    raw = lineage.latest_run(str(local.Root(folder / "root").metadata))["SessionExampleGen"].outputs["examples"].uri
     arrays: dict[str, Any] = {"items": np.int64(len(vocabulary))}
     for split in _SPLITS:
         for name, values in _sessions(f"{raw}/Split-{split}", vocabulary).items():
             arrays[f"{split}_{name}"] = values
     np.savez(folder / SESSIONS_FILE, **arrays)
-    files = {split: [f"{examples}/Split-{split}/*"] for split in _SPLITS}
-    written = folder / DATA_FILE
-    written.write_text(json.dumps({"transform_graph": graph, "items": len(vocabulary), **files}), encoding="utf-8")
     return written, _sizes(arrays)
 
 

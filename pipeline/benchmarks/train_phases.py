@@ -1,10 +1,11 @@
-"""The phases of `nextclick benchmark train` that train our model, each a process of its own, with its peak of memory.
+"""The phases of the benchmarks that train our model, each a process of its own, with its peak of memory.
 
 Takes a phase's name, the path of data.json (train_data.py) and the configuration's JSON text; writes JSON to standard
 output.
 
     fit     trains as the configuration says, until validation stops it
     speed   trains three epochs and validates nothing: events a second
+    recipe  trains what the pipeline would export, and judges it on the test split
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nextclick.components import dataset, fitting, trainer
+from nextclick.components import dataset, fitting, quantize, recipe, trainer
 from nextclick.components.fitting import Epoch, Fitted
 from nextclick.components.memory import peak_memory_bytes
+from nextclick.components.validation import Judge
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config
 
@@ -66,6 +68,24 @@ def _speed(config: Config, data: dict[str, Any]) -> dict[str, Any]:
     return _figures(fitted, fitted.history, time.perf_counter() - started, time.process_time() - cpu)
 
 
+def _recipe(config: Config, data: dict[str, Any]) -> dict[str, Any]:
+    started, cpu = time.perf_counter(), time.process_time()
+    trained = recipe.train(config, _read(data, "train"), _read(data, "validation"), data["items"])
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    scorer = trained.scorer
+    if config.serving.weights != "float32":
+        scorer = quantize.narrowed(scorer, config.serving.weights)
+    recall, mrr = Judge(scorer, _read(data, "test").sessions)()
+    return {
+        "recall@20": recall,
+        "mrr@20": mrr,
+        "validation_mrr@20": max((line.mrr for line in trained.fitted.history), default=math.nan),
+        "epochs": trained.fitted.best_epoch,
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+    }
+
+
 def _figures(fitted: Fitted, history: list[Epoch], seconds: float, cpu_seconds: float) -> dict[str, Any]:
     """Events a second are of whole epochs, but for the first, in which the graph is traced (where there are more)."""
     steady = history[1:] or history
@@ -99,7 +119,7 @@ def _read(data: dict[str, Any], split: str) -> dataset.Split:
     return dataset.read_split(data[split], TFTransformOutput(data["transform_graph"]).transformed_feature_spec())
 
 
-PHASES = {"fit": _fit, "speed": _speed}
+PHASES = {"fit": _fit, "speed": _speed, "recipe": _recipe}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Measure speed: ingest, train, evaluate or serve; prints machine, data, command, figures and a peer's figures.
+"""Measure: ingest, train, experiments, evaluate or serve; prints machine, data, command, figures and a peer's figures.
 
 Example:
   nextclick benchmark ingest --clicks 1000000
@@ -16,7 +16,7 @@ from typing import Any
 from nextclick.pipeline.commands import options
 
 # A part is a module of pipeline/benchmarks/ with `add_arguments(parser)` and `measure(args) -> dict`.
-PARTS: tuple[str, ...] = ("ingest", "train", "evaluate", "serve")
+PARTS: tuple[str, ...] = ("ingest", "train", "experiments", "evaluate", "serve")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
