@@ -63,6 +63,11 @@ INPUT_ALLOW = "allow_item_ids"
 # The candidates of each session, string [batch, candidates], best first, unknown ones and repeats left out.
 SIGNATURE_RANK = "rank_candidates"
 INPUT_CANDIDATES = "candidate_item_ids"
+# As `serving_default`, with what is known of each click besides: event_times_ms int64 [batch, n], 0 where it is not
+# known, and of event_types and attribute_<name>, string [batch, n], "" where it is not, those that the model's side
+# features are made of. Rows are padded at the right; n may be less than the number of items. There only where the
+# network looks at side features.
+SIGNATURE_EVENTS = "predict_events"
 # A session as the model sees it: item_ids string [batch, length] → item_indices int64 [batch, look-back], trimmed to
 # the newest items and padded. The static width of its output tells clients the look-back (GetModelMetadata).
 SIGNATURE_ENCODE = "encode"

@@ -96,9 +96,10 @@ def newest_first(sessions: Any, steps: int) -> tf.Tensor:
 
 
 def to_dense(sessions: Any) -> tf.Tensor:
-    """[sessions, longest] padded with 0 at the right, one column at least, of int ragged [sessions, (items)]."""
+    """[sessions, longest, …] padded with 0 at the right, one column at least, of int ragged [sessions, (items), …]."""
     dense = sessions.to_tensor()
-    return tf.pad(dense, [[0, 0], [0, tf.maximum(1 - tf.shape(dense)[1], 0)]])
+    missing = [[0, 0], [0, tf.maximum(1 - tf.shape(dense)[1], 0)]]
+    return tf.pad(dense, missing + [[0, 0]] * (dense.shape.rank - 2))
 
 
 def _is_item(item_ids: Any) -> Any:

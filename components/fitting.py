@@ -162,7 +162,7 @@ class _Run:
         tf_keras.utils.set_random_seed(config.seed % 2**32)
         config = settled(config, train.windows)
         self.config, self.report = config, report
-        self.model = build_model(config, items)
+        self.model = build_model(config, items, train.side)
         if start:
             start(self.model, train.windows)
         self.windows = train.windows

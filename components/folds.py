@@ -50,4 +50,5 @@ def earlier(config: Config, train: Split, size: int) -> Iterator[tuple[Split, Sp
 
 
 def _part(config: Config, train: Split, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
-    return dataset.split_of(train.sessions.take(rows), config.features.window_length, train.end_times_ms[rows])
+    sessions, end_times_ms = train.sessions.take(rows), train.end_times_ms[rows]
+    return dataset.split_of(sessions, config.features.window_length, end_times_ms, train.side)

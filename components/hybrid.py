@@ -61,7 +61,7 @@ def build(config: HybridConfig, split: Split, items: int, first_item: int) -> Hy
         return None
     newest = np.sort(np.argsort(split.end_times_ms, kind="stable")[-config.sessions :])
     sessions = split.sessions.take(newest)
-    places = np.where(sessions.values >= first_item, sessions.values - first_item, UNKNOWN_PLACE).astype(np.int32)
+    places = np.where(sessions.items >= first_item, sessions.items - first_item, UNKNOWN_PLACE).astype(np.int32)
     return Hybrid(
         SessionKnnGraph(session_knn.fit(Sessions(places, sessions.splits, split.end_times_ms[newest]), items))
     )

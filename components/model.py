@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from nextclick.components import contract
+from nextclick.components import contract, side_inputs
 from nextclick.components.attention import CausalReadout
 from nextclick.components.gru import GatedRecurrent
+from nextclick.components.side_embeddings import SideEmbeddings
 from nextclick.pipeline.config import Config, ModelConfig
 
 # See `ModelConfig.temperature`; docs/experiments.md has the measurements.
@@ -37,11 +39,19 @@ class Recommender(tf_keras.Model):
       items: size of the vocabulary.
       oov_buckets: out-of-vocabulary indices.
       network: fields of `ModelConfig`.
+      side: number of indices of each side feature that the network looks at (side_inputs.py).
       use_gpu: train with cuDNN's kernels.
     """
 
     def __init__(
-        self, items: int, oov_buckets: int, network: dict[str, Any], *, use_gpu: bool = False, **kwargs: Any
+        self,
+        items: int,
+        oov_buckets: int,
+        network: dict[str, Any],
+        *,
+        side: Mapping[str, int] | None = None,
+        use_gpu: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.items, self.oov_buckets, self.network, self.use_gpu = items, oov_buckets, dict(network), use_gpu
@@ -53,6 +63,10 @@ class Recommender(tf_keras.Model):
             GatedRecurrent(self.settings.hidden_units, use_gpu=use_gpu, name=f"recurrent_{number}")
             for number in range(self.settings.layers)
         ]
+        self.side = None
+        if side and self.settings.side_features != "off":
+            mode, width = self.settings.side_features, self.settings.side_embedding_size
+            self.side = SideEmbeddings(side, mode, width, name="side")
         self.readout = self.projection = None
         if self.settings.attention == "last_state":
             self.readout = CausalReadout(self.settings.embedding_size, name="readout")
@@ -73,6 +87,9 @@ class Recommender(tf_keras.Model):
             )
         if self.settings.output_bias:
             self.output_bias = self.add_weight(name="output_bias", shape=[self.items], initializer="zeros")
+        if self.side is not None:
+            self.side.build([None, None, width])
+            width = self.side.output_width(width)
         for number, layer in enumerate(self.recurrent):
             layer.build([None, None, units if number else width])
         for head in (self.readout, self.projection):
@@ -84,7 +101,7 @@ class Recommender(tf_keras.Model):
         """The session's vector after each of its items.
 
         Args:
-          item_indices: int [batch, time], 0 = padding at the right.
+          item_indices: int [batch, time], 0 = padding at the right; [batch, time, 1 + features] with side features.
           training: dropout is on.
           seed: int32 [2], of the dropout; needed in training.
 
@@ -133,13 +150,17 @@ class Recommender(tf_keras.Model):
             "items": self.items,
             "oov_buckets": self.oov_buckets,
             "network": self.network,
+            "side": self.side.counts if self.side is not None else {},
             "use_gpu": self.use_gpu,
         }
 
     def _states(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
         """The last GRU layer's states, float32 [time, batch, units]; arguments as in `call`."""
         rate = self.settings.dropout if training else 0.0
-        states = tf.transpose(tf.gather(self.embedding, item_indices), [1, 0, 2])  # [time, batch, embedding_size]
+        states = tf.gather(self.embedding, side_inputs.items_of(item_indices))  # [batch, time, embedding_size]
+        if self.side is not None:
+            states = self.side(states, item_indices[:, :, 1:])
+        states = tf.transpose(states, [1, 0, 2])  # [time, batch, width]
         states = _dropout(states, rate, seed, 0)
         for number, layer in enumerate(self.recurrent):
             mask = self._state_mask(item_indices, number, seed) if training else None
@@ -161,10 +182,11 @@ class Recommender(tf_keras.Model):
         return _dropout(ones, rate, seed, _FIRST_RECURRENT_STREAM + layer)
 
 
-def build_model(config: Config, items: int) -> Recommender:
-    """A recommender over `items` vocabulary entries with fresh weights."""
+def build_model(config: Config, items: int, side: Mapping[str, int] | None = None) -> Recommender:
+    """A recommender over `items` vocabulary entries with fresh weights; `side` as `Recommender` takes it."""
     use_gpu = bool(tf.config.list_physical_devices("GPU"))
-    model = Recommender(items, config.features.oov_buckets, dataclasses.asdict(config.model), use_gpu=use_gpu)
+    network = dataclasses.asdict(config.model)
+    model = Recommender(items, config.features.oov_buckets, network, side=side, use_gpu=use_gpu)
     model.build()
     return model
 

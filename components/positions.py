@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nextclick.components import contract, features
+from nextclick.components import contract, features, side_inputs
 from nextclick.components.ranks import ranks, tied
 from nextclick.components.scorer import Scorer
 
@@ -36,7 +36,10 @@ class Positions:
 
 
 def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
-    """Positions of encoded sessions: int ragged [sessions, (items)], n - 1 positions for a session of n items."""
+    """Positions of encoded sessions: int ragged [sessions, (items)], n - 1 positions for a session of n items.
+
+    Like all here, these may have side features beside the items: then flat values are [events, 1 + features].
+    """
     lookback = scorer.lookback
     inputs = sessions[:, :-1]  # the last item is a target only
     heads = inputs[:, :lookback]
@@ -47,7 +50,7 @@ def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
     return Positions(
         tf.gather(tf.concat([head[0], tail[0]], 0), order),
         tf.gather(tf.concat([head[1], tail[1]], 0), order),
-        features.newest_first(inputs, scorer.steps),
+        features.newest_first(side_inputs.items_of(inputs), scorer.steps),
     )
 
 
@@ -66,7 +69,7 @@ def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any, A
       next item's score: false where it has none.
     """
     positions = prefix_positions(scorer, sessions)
-    targets = sessions[:, 1:]
+    targets = side_inputs.items_of(sessions)[:, 1:]
     labels = tf.cast(targets.flat_values, tf.int32) - scorer.first_item  # negative: not in the vocabulary
     found, recommended, equal = _in_chunks(
         lambda vectors, known, newest, labels: _chunk_ranks(scorer, vectors, known, newest, labels, top),
@@ -99,15 +102,18 @@ def _head_positions(scorer: Scorer, heads: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """`vectors` and `known` of Positions, of the prefixes that are no longer than the look-back."""
     dense = features.to_dense(heads)
     mask = tf.sequence_mask(heads.row_lengths(), tf.shape(dense)[1])
-    seen = tf.cumsum(tf.cast(dense >= scorer.first_item, tf.int32), axis=1) > 0
+    seen = tf.cumsum(tf.cast(side_inputs.items_of(dense) >= scorer.first_item, tf.int32), axis=1) > 0
     return tf.boolean_mask(scorer.encode(dense), mask), tf.boolean_mask(seen, mask)
 
 
 def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """`vectors` and `known` of Positions, of the longer prefixes: int [prefixes · look-back]."""
-    rows = tf.reshape(items, [-1, lookback])
+    """`vectors` and `known` of Positions, of the longer prefixes: int [prefixes, look-back]."""
+    rows = tf.reshape(items, [-1, lookback, *items.shape[2:]])
     vectors, known = _in_chunks(
-        lambda rows: (_last_vectors(scorer, rows), tf.reduce_any(rows >= scorer.first_item, axis=1)),
+        lambda rows: (
+            _last_vectors(scorer, rows),
+            tf.reduce_any(side_inputs.items_of(rows) >= scorer.first_item, axis=1),
+        ),
         (rows,),
         _CHUNK_ROWS,
         (tf.TensorSpec([None, scorer.width], tf.float32), tf.TensorSpec([None], tf.bool)),

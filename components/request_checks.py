@@ -26,6 +26,12 @@ def at_most(found: tf.Tensor, limit: int, owner: str, things: str) -> Any:
     return tf.debugging.assert_less_equal(found, tf.constant(limit, found.dtype), message)
 
 
+def same_rows(first: tf.Tensor, second: tf.Tensor, name: str) -> Any:
+    """Raises InvalidArgumentError where two inputs [batch, …] are not of equally many sessions."""
+    message = f"{name} has another number of sessions than {contract.INPUT_ITEM_IDS}"
+    return tf.debugging.assert_equal(tf.shape(second)[0], tf.shape(first)[0], message)
+
+
 def greatest(values: tf.Tensor) -> tf.Tensor:
     """The greatest of some integers, 0 where there are none."""
     return tf.reduce_max(tf.concat([values, tf.zeros([1], values.dtype)], axis=0))

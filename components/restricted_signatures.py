@@ -61,9 +61,9 @@ class RestrictedSignatures(Signatures):
 
     def _checked(self, item_ids: tf.Tensor) -> Any:
         with tf.control_dependencies(size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
-            return self.encode_checked(features.to_ragged(tf.identity(item_ids)))
+            return self.encoder.checked({contract.ITEM_IDS: features.to_ragged(tf.identity(item_ids))})
 
     def _places(self, item_ids: tf.Tensor, most: int) -> Any:
         """Places of a list's ids, of which a row may have `most`: int64 ragged [batch, (n)]."""
         with tf.control_dependencies([at_most(tf.shape(item_ids)[1], most, "a list", "items")]):
-            return self.places(self.encode_checked(features.to_ragged(tf.identity(item_ids))))
+            return self.places(self.encoder.checked({contract.ITEM_IDS: features.to_ragged(tf.identity(item_ids))}))

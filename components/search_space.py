@@ -40,6 +40,8 @@ def parse(config: Config) -> list[Dimension]:
         raise ConfigError("there is nothing to tune without a step of training: raise training.epochs or max_steps")
     found = [_dimension(entry) for entry in config.tuning.space]
     keys = [dimension.key for dimension in found]
+    if "model.side_features" in keys and config.model.side_features == "off":
+        raise ConfigError("tuning.space searches model.side_features: set it to add or concat, for trials to have them")
     if not found or len(set(keys)) < len(keys):
         raise ConfigError(f"tuning.space must name at least one setting, each once, received {keys}")
     return found

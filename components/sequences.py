@@ -19,12 +19,17 @@ class Sequences:
     """Sessions or windows: row i is `values[splits[i]:splits[i + 1]]`.
 
     Attributes:
-      values: int32 [events], item indices.
+      values: int32 [events], item indices; [events, 1 + features] with side features (side_inputs.py).
       splits: int64 [rows + 1], ascending from 0.
     """
 
     values: npt.NDArray[np.int32]
     splits: npt.NDArray[np.int64]
+
+    @property
+    def items(self) -> npt.NDArray[np.int32]:
+        """Item indices, int32 [events]."""
+        return self.values if self.values.ndim == 1 else self.values[:, 0]
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -54,17 +59,23 @@ def from_lists(rows: Iterable[Sequence[int]]) -> Sequences:
     return from_parts((np.asarray(row, np.int32), np.asarray([len(row)])) for row in rows)
 
 
-def from_parts(parts: Iterable[tuple[Integers, Integers]]) -> Sequences:
-    """Sequences of parts of (values [events], lengths [rows]), one after the other."""
+def from_parts(parts: Iterable[tuple[Integers, Integers]], columns: int = 0) -> Sequences:
+    """Sequences of parts of (values [events], lengths [rows]), one after the other.
+
+    `columns` is 1 + the number of side features, where values are [events, columns].
+    """
     parts = list(parts)
-    values = np.concatenate([np.zeros(0, np.int32), *(values.astype(np.int32) for values, _ in parts)])
+    none = np.zeros([0, columns] if columns else [0], np.int32)
+    values = np.concatenate([none, *(values.astype(np.int32) for values, _ in parts)])
     lengths = np.concatenate([np.zeros(0, np.int64), *(lengths.astype(np.int64) for _, lengths in parts)])
     return Sequences(values, _splits(lengths))
 
 
 def concatenate(first: Sequences, second: Sequences) -> Sequences:
     """The rows of both."""
-    return from_parts([(first.values, first.lengths), (second.values, second.lengths)])
+    return Sequences(
+        np.concatenate([first.values, second.values]), _splits(np.concatenate([first.lengths, second.lengths]))
+    )
 
 
 def in_stable_order(sequences: Sequences) -> Sequences:
@@ -86,8 +97,10 @@ def stable_order(sequences: Sequences) -> npt.NDArray[np.int64]:
 def _fingerprints(sequences: Sequences, salt: int) -> npt.NDArray[np.uint64]:
     """uint64 [rows]: sum over a row of a mix (splitmix64) of item, place and salt."""
     places = np.arange(len(sequences.values)) - np.repeat(sequences.splits[:-1], sequences.lengths)
-    mixed = sequences.values.astype(np.uint64) + (places.astype(np.uint64) << np.uint64(32))
+    mixed = sequences.items.astype(np.uint64) + (places.astype(np.uint64) << np.uint64(32))
     with np.errstate(over="ignore"):
+        for values in sequences.values.T[1:] if sequences.values.ndim > 1 else ():
+            mixed = mixed * _MIX[1] + values.astype(np.uint64)
         mixed = (mixed + np.uint64(salt)) * _MIX[0]
         mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX[1]
         mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX[2]

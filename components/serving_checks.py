@@ -95,7 +95,8 @@ def _compare(
     evaluated = signatures[contract.SIGNATURE_EVALUATE](**{contract.INPUT_EXAMPLES: tf.constant([example])})
     ranks = evaluated[contract.OUTPUT_RANKS].numpy()[0]
     ranks = ranks[ranks != contract.NO_PREDICTION]
-    by_ids = _ask_ids(signatures[contract.SIGNATURE_SERVING], items[:-1])
+    asked = _ask_events if contract.SIGNATURE_EVENTS in signatures else _ask_ids
+    by_ids = asked(signatures, _without_last(example, items), items[:-1])
     by_example = signatures[contract.SIGNATURE_EXAMPLES](
         **{contract.INPUT_EXAMPLES: tf.constant([_without_last(example, items)])}
     )
@@ -107,8 +108,21 @@ def _compare(
     return agrees, Answer([_text(item) for item in items[:-1]], _text(items[-1]), ids)
 
 
-def _ask_ids(signature: Signature, items: Sequence[bytes]) -> Mapping[str, Any]:
-    return signature(**{contract.INPUT_ITEM_IDS: tf.constant([list(items)])})
+def _ask_ids(signatures: Mapping[str, Signature], example: bytes, items: Sequence[bytes]) -> Mapping[str, Any]:
+    return signatures[contract.SIGNATURE_SERVING](**{contract.INPUT_ITEM_IDS: tf.constant([list(items)])})
+
+
+def _ask_events(signatures: Mapping[str, Any], example: bytes, items: Sequence[bytes]) -> Mapping[str, Any]:
+    """With the other raw features of the example, cut to its items: a client knows nothing of what comes next."""
+    signature = signatures[contract.SIGNATURE_EVENTS]
+    known = tf.train.Example.FromString(example).features.feature
+    inputs = {contract.INPUT_ITEM_IDS: tf.constant([list(items)])}
+    for name, spec in signature.structured_input_signature[1].items():
+        if name not in inputs:
+            values = (known[name].int64_list if spec.dtype == tf.int64 else known[name].bytes_list).value
+            inputs[name] = tf.constant([list(values)[: len(items)]], spec.dtype, [1, min(len(values), len(items))])
+    answer: Mapping[str, Any] = signature(**inputs)
+    return answer
 
 
 def _without_last(example: bytes, items: Sequence[bytes]) -> bytes:

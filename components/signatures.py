@@ -7,13 +7,15 @@ serve it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from nextclick.components import contract, features, restrictions
+from nextclick.components import contract, features, restrictions, side_inputs
 from nextclick.components.positions import position_ranks
-from nextclick.components.request_checks import at_most, greatest, size_checks
+from nextclick.components.request_checks import greatest, same_rows, size_checks
+from nextclick.components.request_encoder import RequestEncoder
 from nextclick.components.scorer import Scorer
 
 
@@ -22,8 +24,7 @@ class Signatures(tf.Module):
 
     Args:
       scorer: the trained model.
-      transform: raw features by name → transformed features by name: `TFTransformOutput.transform_features_layer()`.
-      raw_item_ids: how Transform was given the raw item ids: sparse, or ragged.
+      encoder: of raw sessions.
       vocabulary: item ids, in the vocabulary's order.
       top_k: items that are answered at most; where the vocabulary has fewer, all of them.
       exclude_seen: never answer an item of the session itself.
@@ -32,14 +33,13 @@ class Signatures(tf.Module):
     def __init__(
         self,
         scorer: Scorer,
-        transform: Any,
-        raw_item_ids: Any,
+        encoder: RequestEncoder,
         vocabulary: list[bytes],
         top_k: int,
         exclude_seen: bool = False,
     ) -> None:
         super().__init__()
-        self.scorer, self.transform, self._raw_item_ids = scorer, transform, raw_item_ids
+        self.scorer, self.encoder = scorer, encoder
         self.top_k = min(top_k, scorer.items)
         self._exclude_seen = exclude_seen
         # Saved, so that whoever compares served lists with evaluated ranks knows.
@@ -51,18 +51,33 @@ class Signatures(tf.Module):
         ids = tf.TensorSpec([None, None], tf.string, name=contract.INPUT_ITEM_IDS)
         indices = tf.TensorSpec([None, None], tf.int64, name=contract.INPUT_ITEM_INDICES)
         examples = tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)
-        return {
+        found = {
             contract.SIGNATURE_SERVING: tf.function(self.predict_ids).get_concrete_function(ids),
             contract.SIGNATURE_INDICES: tf.function(self.predict_indices).get_concrete_function(indices),
             contract.SIGNATURE_EXAMPLES: tf.function(self.predict_examples).get_concrete_function(examples),
             contract.SIGNATURE_ENCODE: tf.function(self.encode_ids).get_concrete_function(ids),
             contract.SIGNATURE_EVALUATE: tf.function(self.evaluate).get_concrete_function(examples),
         }
+        if self.encoder.side_types:
+            side = {
+                name: tf.TensorSpec([None, None], kind, name=name) for name, kind in self.encoder.side_types.items()
+            }
+            events = {contract.INPUT_ITEM_IDS: ids, **side}
+            found[contract.SIGNATURE_EVENTS] = tf.function(self.predict_events).get_concrete_function(**events)
+        return found
 
     def predict_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended ids of sessions: string [batch, length], padded with "" → string [batch, K], float32 scores."""
         with tf.control_dependencies(size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
-            return self._predict_ids(features.to_ragged(tf.identity(item_ids)))
+            return self._predict_raw({contract.ITEM_IDS: features.to_ragged(tf.identity(item_ids))})
+
+    def predict_events(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Recommended ids of sessions with what else is known of their clicks: `contract.SIGNATURE_EVENTS`."""
+        checks = [check for values in raw.values() for check in size_checks(tf.shape(values)[0], tf.shape(values)[1])]
+        checks += [same_rows(raw[contract.INPUT_ITEM_IDS], values, name) for name, values in raw.items()]
+        with tf.control_dependencies(checks):
+            raw = {name: tf.identity(values) for name, values in raw.items()}
+        return self._predict_raw({**raw, contract.ITEM_IDS: features.to_ragged(raw[contract.INPUT_ITEM_IDS])})
 
     def predict_indices(self, item_indices: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended indices of encoded sessions: int64 [batch, length], 0 = padding → int64 [batch, K], scores."""
@@ -74,29 +89,32 @@ class Signatures(tf.Module):
         ]
         with tf.control_dependencies(checks):
             item_indices = tf.identity(item_indices)
-        places, scores = self._recommend(tf.ragged.boolean_mask(item_indices, item_indices > contract.PADDING_INDEX))
+        items = tf.ragged.boolean_mask(item_indices, item_indices > contract.PADDING_INDEX)
+        places, scores = self._recommend(self.encoder.unknown(items))
         recommended = tf.where(places < 0, contract.PADDING_INDEX, places + self.scorer.first_item)
         recommended = tf.cast(recommended, tf.int64)
         return {contract.OUTPUT_ITEM_INDICES: recommended, contract.OUTPUT_SCORES: scores}
 
     def predict_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommended ids of serialised raw tf.Examples, string [batch]."""
-        item_ids = _parse(examples)
+        raw = self.encoder.parse(examples)
+        item_ids = raw[contract.ITEM_IDS]
         with tf.control_dependencies(size_checks(tf.shape(examples)[0], greatest(item_ids.row_lengths()))):
-            return self._predict_ids(item_ids.with_flat_values(tf.identity(item_ids.flat_values)))
+            item_ids = item_ids.with_flat_values(tf.identity(item_ids.flat_values))
+        return self._predict_raw({**raw, contract.ITEM_IDS: item_ids})
 
     def encode_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sessions as the model sees them: string [batch, length] → int64 [batch, look-back], 0 = padding."""
         with tf.control_dependencies(size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
             item_ids = tf.identity(item_ids)
-        seen = features.newest(self._encode_ids(features.to_ragged(item_ids)), self.scorer.lookback)
+        seen = features.newest(self.encoder.items(features.to_ragged(item_ids)), self.scorer.lookback)
         # The static width tells clients the look-back (contract.SIGNATURE_ENCODE).
         indices = seen.to_tensor(contract.PADDING_INDEX, shape=[None, self.scorer.lookback])
         return {contract.OUTPUT_ITEM_INDICES: tf.cast(indices, tf.int64)}
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Ranks, recommendations and ties at every position of raw sessions: `contract.SIGNATURE_EVALUATE`."""
-        sessions = self._encode_ids(_parse(examples))
+        sessions = self.encoder.sessions(self.encoder.parse(examples))
         ranks, top_ids, tied = position_ranks(self.scorer, sessions, contract.TOP_IDS)
         return {
             contract.OUTPUT_RANKS: ranks.to_tensor(contract.NO_PREDICTION),
@@ -104,24 +122,12 @@ class Signatures(tf.Module):
             contract.OUTPUT_TIED: tied.to_tensor(False),
         }
 
-    def _predict_ids(self, item_ids: Any) -> dict[str, tf.Tensor]:
-        places, scores = self._recommend(self.encode_checked(item_ids))
-        return self.answer(places, scores)
-
-    def encode_checked(self, item_ids: Any) -> Any:
-        """int64 ragged [batch, (items)] of string ragged [batch, (items)], whose ids may be MAX_ITEM_ID_BYTES long."""
-        longest = greatest(tf.strings.length(item_ids.flat_values))
-        with tf.control_dependencies([at_most(longest, contract.MAX_ITEM_ID_BYTES, "an item id", "bytes")]):
-            return self._encode_ids(item_ids.with_flat_values(tf.identity(item_ids.flat_values)))
+    def _predict_raw(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        return self.answer(*self._recommend(self.encoder.checked(raw)))
 
     def answer(self, places: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
         """The outputs of a signature that answers ids, of places in the vocabulary, negative for none."""
         return {contract.OUTPUT_ITEM_IDS: restrictions.named(places, self.item_ids), contract.OUTPUT_SCORES: scores}
-
-    def _encode_ids(self, item_ids: Any) -> Any:
-        """int64 ragged [sessions, (items)] of string ragged [sessions, (items)], by Transform's graph."""
-        raw = item_ids if self._raw_item_ids == "ragged" else item_ids.to_sparse()
-        return features.to_ragged(self.transform({contract.ITEM_IDS: raw})[contract.ITEM_INDICES])
 
     def _recommend(self, sessions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Places in the vocabulary and scores, both [batch, K], best first, of int ragged [batch, (items)]."""
@@ -137,8 +143,9 @@ class Signatures(tf.Module):
         scores = tf.where(known[:, None], self.scorer.scores(vectors, newest), popular)
         return restrictions.without(scores, self.places(sessions)) if self._exclude_seen else scores
 
-    def places(self, indices: Any) -> Any:
-        """Places in the vocabulary of encoded items, negative for unknown ones: int ragged in and out."""
+    def places(self, sessions: Any) -> Any:
+        """Places in the vocabulary of encoded sessions' items, negative for unknown ones: int ragged in and out."""
+        indices = side_inputs.items_of(sessions)
         return indices.with_flat_values(indices.flat_values - self.scorer.first_item)
 
     def last_states(self, sessions: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -149,12 +156,7 @@ class Signatures(tf.Module):
         dense = features.to_dense(seen)
         last = tf.maximum(seen.row_lengths() - 1, 0)
         vectors = self.scorer.encode_at(dense, tf.cast(last, tf.int32))
+        items = side_inputs.items_of(dense)
         places = last[:, None] - tf.range(self.scorer.steps, dtype=last.dtype)
-        newest = tf.where(places >= 0, tf.gather(dense, tf.maximum(places, 0), axis=1, batch_dims=1), 0)
-        return vectors, newest, tf.reduce_any(dense >= self.scorer.first_item, axis=1)
-
-
-def _parse(examples: tf.Tensor) -> Any:
-    """Item ids of serialised raw tf.Examples: string ragged [batch, (items)]."""
-    parsed = tf.io.parse_example(examples, {contract.ITEM_IDS: tf.io.VarLenFeature(tf.string)})
-    return tf.RaggedTensor.from_sparse(parsed[contract.ITEM_IDS])
+        newest = tf.where(places >= 0, tf.gather(items, tf.maximum(places, 0), axis=1, batch_dims=1), 0)
+        return vectors, newest, tf.reduce_any(items >= self.scorer.first_item, axis=1)

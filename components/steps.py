@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nextclick.components import contract
+from nextclick.components import contract, side_inputs
 from nextclick.components.batches import Plan
 from nextclick.components.losses import mean, sampled_softmax_losses, softmax_losses
 from nextclick.components.model import Recommender
@@ -76,17 +76,20 @@ class TrainingSteps:
         return loss, events
 
     def _batch(self, numbers: tf.Tensor) -> tf.Tensor:
-        """The windows of these numbers, int32 [windows, longest], padded with 0."""
+        """The windows of these numbers, int32 [windows, longest(, 1 + side features)], padded with 0."""
         lengths = tf.gather(self._lengths, numbers)[:, None]
         offsets = tf.range(tf.reduce_max(lengths))[None, :]
         inside = offsets < lengths
         places = tf.where(inside, tf.gather(self._starts, numbers)[:, None] + offsets, 0)
-        return tf.where(inside, tf.gather(self._values, places), contract.PADDING_INDEX)
+        values = tf.gather(self._values, places)
+        return tf.where(inside if values.shape.rank == 2 else inside[:, :, None], values, contract.PADDING_INDEX)
 
     def _step(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One optimiser step on windows [rows, width + 1]. Returns the mean loss and the number of events."""
+        """One optimiser step on windows [rows, width + 1, …]. Returns the mean loss and the number of events."""
         seed = tf.stack([tf.constant(self.seed), tf.cast(self.optimizer.step % 2**24, tf.int32) * _STREAMS])
-        targets = windows[:, 1:] - self.model.first_item  # negative: padding or not in the vocabulary
+        targets = (
+            side_inputs.items_of(windows)[:, 1:] - self.model.first_item
+        )  # negative: padding or not in the vocabulary
         places = tf.where(tf.reshape(targets, [-1]) >= 0)[:, 0]  # [events]
         labels = tf.gather(tf.reshape(targets, [-1]), places)
         variables = self.model.trainable_variables
@@ -138,7 +141,7 @@ def target_weights(counts: npt.NDArray[np.int64], power: float) -> tf.Tensor:
 
 def _target_counts(model: Recommender, windows: Sequences) -> npt.NDArray[np.int64]:
     """How often each vocabulary item is a target, int64 [items]: in every place of a window but the first."""
-    first = np.zeros(len(windows.values), bool)
+    first = np.zeros(len(windows.items), bool)
     first[windows.splits[:-1]] = True
-    targets = windows.values[~first] - model.first_item
+    targets = windows.items[~first] - model.first_item
     return np.bincount(targets[targets >= 0], minlength=model.items)

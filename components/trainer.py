@@ -12,11 +12,12 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_transform.output_wrapper import TFTransformOutput
 
-from nextclick.components import contract, dataset, fitting, quantize, recipe, warm_start
+from nextclick.components import contract, dataset, fitting, quantize, recipe, side_inputs, warm_start
 from nextclick.components.fitting import Fitted
 from nextclick.components.memory import peak_memory_bytes
 from nextclick.components.projector import write_projector
 from nextclick.components.recipe import Trained
+from nextclick.components.request_encoder import RequestEncoder
 from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
 from nextclick.components.warmup import write_warmup
@@ -42,10 +43,10 @@ def run_fn(fn_args: Any) -> None:
     set_threads(config.training.threads)
     transform = TFTransformOutput(fn_args.transform_output)
     vocabulary = list(transform.vocabulary_by_name(contract.VOCABULARY_NAME))
-    spec = transform.transformed_feature_spec()
-    train = dataset.read_split(fn_args.train_files, spec)
+    read = dataset.reader(config, transform)
+    train = read(fn_args.train_files)
     check_known(train, config)
-    validation = dataset.read_split(fn_args.eval_files, spec)
+    validation = read(fn_args.eval_files)
     warm = warm_start.WarmStart(fn_args.base_model, vocabulary) if config.training.warm_start else None
     trained = recipe.train(config, train, validation, len(vocabulary), warm)
     write_logs(fn_args.model_run_dir, trained.fitted)
@@ -56,7 +57,7 @@ def run_fn(fn_args: Any) -> None:
 
 def check_known(train: dataset.Split, config: Config) -> None:
     """Raises DataError where the training split has no item of the vocabulary (which Transform then fills with one)."""
-    if not (train.sessions.values >= contract.FIRST_OOV_INDEX + config.features.oov_buckets).any():
+    if not (train.sessions.items >= contract.FIRST_OOV_INDEX + config.features.oov_buckets).any():
         raise DataError(
             f"no item has {config.features.min_item_support} clicks in the training split: lower "
             "features.min_item_support, or give more data"
@@ -65,20 +66,28 @@ def check_known(train: dataset.Split, config: Config) -> None:
 
 def export(config: Config, scorer: Scorer, transform: Any, vocabulary: list[bytes], folder: str) -> None:
     """Writes the SavedModel with its signatures and warm-up requests."""
-    layer = transform.transform_features_layer()
+    used = side_inputs.names(config)
     spec = transform.raw_feature_spec()[contract.ITEM_IDS]
     kind = "ragged" if isinstance(spec, tf.io.RaggedFeature) else "sparse"
+    encoder = RequestEncoder(transform.transform_features_layer(), kind, used, config.features)
 
     def save(scorer: Scorer, folder: str) -> None:
         settings = config.serving
-        signatures = RestrictedSignatures(scorer, layer, kind, vocabulary, settings.top_k, settings.exclude_seen)
+        signatures = RestrictedSignatures(scorer, encoder, vocabulary, settings.top_k, settings.exclude_seen)
         tf.saved_model.save(signatures, folder, signatures=signatures.functions())
 
     if config.serving.weights != "float32":
         save(scorer, quantize.reference_folder(folder))
         scorer = quantize.narrowed(scorer, config.serving.weights)
     save(scorer, folder)
-    write_warmup(folder, config.serving.model_name, vocabulary, scorer.first_item, config.features.lookback)
+    write_warmup(
+        folder,
+        config.serving.model_name,
+        vocabulary,
+        scorer.first_item,
+        config.features.lookback,
+        encoder.side_types,
+    )
 
 
 def write_summary(folder: str, trained: Trained, seconds: float, warm: warm_start.WarmStart | None = None) -> None:

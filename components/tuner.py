@@ -36,10 +36,10 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     config = configuration.from_json(fn_args.custom_config["config"])
     trainer.set_threads(config.training.threads)
     transform = TFTransformOutput(fn_args.transform_graph_path)
-    spec = transform.transformed_feature_spec()
-    train = dataset.read_split(fn_args.train_files, spec)
+    read = dataset.reader(config, transform)
+    train = read(fn_args.train_files)
     trainer.check_known(train, config)
-    validation = dataset.read_split(fn_args.eval_files, spec)
+    validation = read(fn_args.eval_files)
     if not (validation.sessions.lengths > 1).any():
         raise DataError("the validation split has no session to judge a trial by: give a log of more days")
     items = len(transform.vocabulary_by_name(contract.VOCABULARY_NAME))

@@ -26,9 +26,8 @@ class Judge:
         rows = np.flatnonzero(sessions.lengths > 1)
         self._sessions = sessions.take(rows[np.argsort(sessions.lengths[rows], kind="stable")])
         self._scorer = scorer
-        self._ranks = tf.function(
-            self._ranks_of, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int64)]
-        )
+        values = tf.TensorSpec([None, *sessions.values.shape[1:]], tf.int32)
+        self._ranks = tf.function(self._ranks_of, input_signature=[values, tf.TensorSpec([None], tf.int64)])
 
     def __call__(self) -> tuple[float, float]:
         """Recall@20 and MRR@20 over all predictions; a target that is not in the vocabulary is a miss; NaN if none."""

@@ -118,8 +118,9 @@ def carry_over(earlier: Earlier, model: Recommender, windows: Sequences, vocabul
     there = np.asarray([places[vocabulary[place]] for place in here], np.int64)
     tables = {id(getattr(model, name)) for name in _ITEM_TABLES if hasattr(model, name)}
     carried = set()
+    renumbered = {id(table) for table in model.side.tables_of_learnt_values()} if model.side is not None else set()
     for variable in model.trainable_variables:
-        if id(variable) not in keys:
+        if id(variable) not in keys or id(variable) in renumbered:
             continue
         new = _weights(earlier, keys[id(variable)])
         if id(variable) in tables:
@@ -170,7 +171,7 @@ def _among_neighbours(table: Any, first: int, known: Any, windows: Sequences, fi
     """
     is_known = np.zeros(len(table) - first, bool)
     is_known[known] = True
-    places = windows.values.astype(np.int64) - first_item
+    places = windows.items.astype(np.int64) - first_item
     last = np.zeros(len(places), bool)
     last[windows.splits[1:] - 1] = True
     pairs = np.flatnonzero(~last[:-1] & (places[:-1] >= 0) & (places[1:] >= 0))

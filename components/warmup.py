@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +16,14 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
-def write_warmup(folder: str, model_name: str, vocabulary: Sequence[bytes], first_item: int, lookback: int) -> int:
+def write_warmup(
+    folder: str,
+    model_name: str,
+    vocabulary: Sequence[bytes],
+    first_item: int,
+    lookback: int,
+    side_types: Mapping[str, tf.DType] | None = None,
+) -> int:
     """Writes the warm-up requests of a SavedModel.
 
     Args:
@@ -25,10 +32,11 @@ def write_warmup(folder: str, model_name: str, vocabulary: Sequence[bytes], firs
       vocabulary: item ids; the requests are sessions of the most popular ones.
       first_item: index of the vocabulary's first item.
       lookback: length of the sessions.
+      side_types: further inputs of `contract.SIGNATURE_EVENTS`, by name; none: there is no such signature.
 
     Returns: number of requests.
     """
-    logs = warmup_logs(model_name, vocabulary, first_item, lookback)
+    logs = warmup_logs(model_name, vocabulary, first_item, lookback, side_types)
     path = f"{folder}/{FILE}"
     tf.io.gfile.makedirs(path.rpartition("/")[0])
     write_logs(path, logs)
@@ -44,7 +52,13 @@ def write_logs(path: str, logs: Sequence[Any]) -> None:
             writer.write(log.SerializeToString())
 
 
-def warmup_logs(model_name: str, vocabulary: Sequence[bytes], first_item: int, lookback: int) -> list[Any]:
+def warmup_logs(
+    model_name: str,
+    vocabulary: Sequence[bytes],
+    first_item: int,
+    lookback: int,
+    side_types: Mapping[str, tf.DType] | None = None,
+) -> list[Any]:
     """A PredictionLog for each signature that callers use and each batch size."""
     places = [place % len(vocabulary) for place in range(lookback)]
     ids = [vocabulary[place] for place in places]
@@ -65,6 +79,9 @@ def warmup_logs(model_name: str, vocabulary: Sequence[bytes], first_item: int, l
         },
         contract.SIGNATURE_RANK: {contract.INPUT_ITEM_IDS: ids, contract.INPUT_CANDIDATES: listed},
     }
+    if side_types:
+        unknown = {name: [b"" if kind == tf.string else 0] * lookback for name, kind in side_types.items()}
+        inputs[contract.SIGNATURE_EVENTS] = {contract.INPUT_ITEM_IDS: ids, **unknown}
     return [
         _log(model_name, signature, {name: tf.constant([row] * size, _dtype(row)) for name, row in rows.items()})
         for size in BATCH_SIZES

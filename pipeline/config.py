@@ -121,6 +121,12 @@ class ModelConfig:
         0.0, "scores are cosine times this, where normalize is on; 0: log(items) + 4.5", minimum=0
     )
     output_bias: bool = setting(False, "each item's score has a trained constant of its own")
+    side_features: str = setting(
+        "off",
+        "what becomes of features.side_features: not looked at, or a vector each, added to the item's or put beside it",
+        choices=("off", "add", "concat"),
+    )
+    side_embedding_size: int = setting(16, "width of a side feature's vector where it is put beside", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -417,6 +423,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"model.dropout must be -1 or not negative, received {config.model.dropout!r}"
     yield from _column_problems(config.data)
     yield from _side_feature_problems(config.data, config.features)
+    if config.model.side_features != "off" and not config.features.side_features:
+        yield f"features.side_features must name one at least for model.side_features={config.model.side_features}"
 
 
 def _column_problems(data: DataConfig) -> Iterator[str]:

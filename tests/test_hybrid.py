@@ -11,10 +11,11 @@ from nextclick.components import dataset, hybrid, positions, sequences, session_
 from nextclick.components.model import build_model
 from nextclick.components.positions import position_ranks
 from nextclick.components.ranking import Sessions
+from nextclick.components.request_encoder import RequestEncoder
 from nextclick.components.scorer import Scorer
 from nextclick.components.signatures import Signatures
 from nextclick.pipeline import config as configuration
-from nextclick.pipeline.config import Config, HybridConfig
+from nextclick.pipeline.config import Config, FeaturesConfig, HybridConfig
 
 ITEMS, OOV, LOOKBACK, WEIGHT = 30, 2, 4, 0.35
 FIRST = 1 + OOV
@@ -87,7 +88,8 @@ def test_evaluation_ranks_by_the_formula(models, mixed, members, chunk, monkeypa
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_serving_scores_by_the_formula(models, mixed, members):
-    signatures = Signatures(Scorer(models[:members], LOOKBACK, mixed), None, "ragged", [b"x"] * ITEMS, ITEMS)
+    encoder = RequestEncoder(None, "ragged", (), FeaturesConfig())
+    signatures = Signatures(Scorer(models[:members], LOOKBACK, mixed), encoder, [b"x"] * ITEMS, ITEMS)
     asked = [session for session in ASKED if max(session[-LOOKBACK:]) >= FIRST]
     answer = signatures.predict_indices(tf.ragged.constant(asked, tf.int64).to_tensor())
     for session, items, scores in zip(

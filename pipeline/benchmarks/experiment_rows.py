@@ -37,6 +37,10 @@ ROWS = (
     Row("embedding size 256", {"model.embedding_size": 256}),
     Row("hidden units 64", {"model.hidden_units": 64}),
     Row("hidden units 256", {"model.hidden_units": 256}),
+    Row(
+        "time since the click before, put beside the item",
+        {"features.side_features": ("since_previous",), "model.side_features": "concat"},
+    ),
     Row("two GRU layers", {"model.layers": 2}),
     Row("embeddings not tied", {"model.tied_embeddings": False}),
     Row("vectors not normalised", {"model.normalize": False}),

@@ -40,7 +40,7 @@ def main() -> int:
 def _fit(config: Config, data: dict[str, Any]) -> dict[str, Any]:
     from nextclick.pipeline.benchmarks import floor
 
-    train, validation = _read(data, "train"), _read(data, "validation")
+    train, validation = _read(config, data, "train"), _read(config, data, "validation")
     rate = floor.matrix_product_rate()
     started, cpu = time.perf_counter(), time.process_time()
     fitted = fitting.fit(config, train, validation, data["items"])
@@ -62,7 +62,7 @@ def _fit(config: Config, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _speed(config: Config, data: dict[str, Any]) -> dict[str, Any]:
-    train = _read(data, "train")
+    train = _read(config, data, "train")
     started, cpu = time.perf_counter(), time.process_time()
     fitted = fitting.fit_epochs(config, train, data["items"], _SPEED_EPOCHS)
     return _figures(fitted, fitted.history, time.perf_counter() - started, time.process_time() - cpu)
@@ -70,12 +70,13 @@ def _speed(config: Config, data: dict[str, Any]) -> dict[str, Any]:
 
 def _recipe(config: Config, data: dict[str, Any]) -> dict[str, Any]:
     started, cpu = time.perf_counter(), time.process_time()
-    trained = recipe.train(config, _read(data, "train"), _read(data, "validation"), data["items"])
+    train, validation = _read(config, data, "train"), _read(config, data, "validation")
+    trained = recipe.train(config, train, validation, data["items"])
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     scorer = trained.scorer
     if config.serving.weights != "float32":
         scorer = quantize.narrowed(scorer, config.serving.weights)
-    recall, mrr = Judge(scorer, _read(data, "test").sessions)()
+    recall, mrr = Judge(scorer, _read(config, data, "test").sessions)()
     return {
         "recall@20": recall,
         "mrr@20": mrr,
@@ -113,10 +114,10 @@ def _seconds(history: list[Epoch]) -> list[float]:
     return [line.training_seconds for line in history]
 
 
-def _read(data: dict[str, Any], split: str) -> dataset.Split:
+def _read(config: Config, data: dict[str, Any], split: str) -> dataset.Split:
     from tensorflow_transform.output_wrapper import TFTransformOutput
 
-    return dataset.read_split(data[split], TFTransformOutput(data["transform_graph"]).transformed_feature_spec())
+    return dataset.reader(config, TFTransformOutput(data["transform_graph"]))(data[split])
 
 
 PHASES = {"fit": _fit, "speed": _speed, "recipe": _recipe}

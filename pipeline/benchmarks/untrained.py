@@ -11,6 +11,7 @@ import tensorflow as tf
 from nextclick.components import contract, features, hybrid
 from nextclick.components.dataset import Split
 from nextclick.components.model import build_model
+from nextclick.components.request_encoder import RequestEncoder
 from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
 from nextclick.components.sequences import Sequences
@@ -55,9 +56,8 @@ def export(config: Config, items: int, folder: Path) -> list[str]:
     layer = _Lookup(vocabulary_file, config.features.oov_buckets)
     mixed = hybrid.build(config.hybrid, _clicked(items, model.first_item, config.seed), items, model.first_item)
     scorer, settings = Scorer(model, config.features.lookback, mixed), config.serving
-    signatures = RestrictedSignatures(
-        scorer, layer, "ragged", vocabulary, settings.top_k, exclude_seen=settings.exclude_seen
-    )
+    encoder = RequestEncoder(layer, "ragged", (), config.features)
+    signatures = RestrictedSignatures(scorer, encoder, vocabulary, settings.top_k, settings.exclude_seen)
     tf.saved_model.save(signatures, str(folder), signatures=signatures.functions())
     write_warmup(str(folder), config.serving.model_name, vocabulary, model.first_item, config.features.lookback)
     return ids
