@@ -43,9 +43,14 @@ class Hybrid(tf.Module):
           scores: float32 [rows, items], the network's.
           newest: int32 [rows, steps], places in the vocabulary, the latest first, negative where there is none.
         """
-        votes = self._graph.votes(newest)
-        share = votes / tf.maximum(tf.reduce_sum(votes, axis=1, keepdims=True), _FEWEST_VOTES)
-        return (1.0 - self.weight) * tf.nn.softmax(scores) + self.weight * share
+        rows, items = tf.shape(scores, tf.int64)[0], scores.shape[1]
+        row, place, votes = self._graph.votes(newest)
+        sums = tf.maximum(tf.math.unsorted_segment_sum(votes, row, rows), _FEWEST_VOTES)
+        shares = self.weight * tf.cast(votes / tf.gather(sums, row), tf.float32)
+        mixed = tf.reshape((1.0 - self.weight) * tf.nn.softmax(scores), [-1])
+        # In place, and only where there are votes: as many numbers as scores are not to be gone through more often.
+        mixed = tf.tensor_scatter_nd_add(mixed, (row * items + place)[:, None], shares)
+        return tf.reshape(mixed, [rows, items])
 
 
 def build(config: HybridConfig, split: Split, items: int, first_item: int) -> Hybrid | None:

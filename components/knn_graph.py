@@ -31,15 +31,14 @@ class SessionKnnGraph(tf.Module):
         self.steps = knn.settings.lookback
         self._recent, self._neighbours = knn.settings.recent, knn.settings.neighbours
         self._keep_latest = knn.keep_latest
-        self._items = len(knn.idf)
         self._holder_offsets = _constant(knn.holder_offsets, tf.int64)
         self._holders = _constant(knn.holders, tf.int32)
         self._item_offsets = _constant(knn.item_offsets, tf.int64)
         self._held = _constant(knn.items, tf.int32)
         self._idf = _constant(knn.idf, tf.float64)
 
-    def votes(self, newest_first: tf.Tensor) -> tf.Tensor:
-        """Votes for every item: float32 [rows, items], 0 for those without a reason.
+    def votes(self, newest_first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Rows int64 [n], places int64 [n] and votes float64 [n] >= 0: what each neighbour adds for each of its items.
 
         Args:
           newest_first: int32 [rows, steps], places in the catalogue of a session's newest items, the latest first;
@@ -55,9 +54,12 @@ class SessionKnnGraph(tf.Module):
         held = tf.ragged.range(tf.reshape(first, [-1]), tf.reshape(last, [-1]))
         voter = held.value_rowids()  # in the flat [rows · neighbours]
         place = tf.cast(tf.gather(self._held, held.flat_values), tf.int64)
-        target = voter // tf.cast(tf.shape(nearest)[1], tf.int64) * self._items + place
-        summed = tf.math.unsorted_segment_sum(tf.gather(tf.reshape(votes, [-1]), voter), target, rows * self._items)
-        return self._without_latest(tf.reshape(summed, [rows, self._items]) * self._idf, newest_first)
+        row = voter // tf.cast(tf.shape(nearest)[1], tf.int64)
+        votes = tf.gather(tf.reshape(votes, [-1]), voter) * tf.gather(self._idf, place)
+        if not self._keep_latest:
+            is_latest = place == tf.gather(tf.cast(newest_first[:, 0], tf.int64), row)
+            votes = tf.where(is_latest, tf.zeros_like(votes), votes)
+        return row, place, votes
 
     def _similar(self, newest_first: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Of each session that shares an item with a row: the row, the session, its similarity, and the steps back of
@@ -96,12 +98,6 @@ class SessionKnnGraph(tf.Module):
         order = tf.gather(_extended(similarity * (1.0 + _NEWER_FIRST * age)), newest)
         nearest = _greatest(order, newest, self._neighbours, none)
         return nearest, tf.gather(_extended(similarity), nearest)
-
-    def _without_latest(self, votes: tf.Tensor, newest_first: tf.Tensor) -> tf.Tensor:
-        votes = tf.cast(votes, tf.float32)
-        if self._keep_latest:
-            return votes
-        return votes * (1.0 - tf.one_hot(newest_first[:, 0], self._items))  # a negative place is no item
 
 
 def _constant(values: Any, dtype: tf.DType) -> tf.Variable:

@@ -126,10 +126,10 @@ class Recommender(tf_keras.Model):
         return self._compared(tf.gather_nd(states, tf.stack([places, rows], axis=1)))
 
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
-        """What session vectors are multiplied with: float32 [items, embedding_size].
+        """What session vectors are multiplied with: float32 [items, embedding_size], or [..., embedding_size].
 
         Args:
-          items: int [n], places in the vocabulary; None: all of them, in order.
+          items: int [...], places in the vocabulary; None: all of them, in order.
         """
         table, first = self.embedding, self.first_item
         if not self.settings.tied_embeddings:

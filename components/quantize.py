@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nextclick.components.model import Recommender
-from nextclick.components.scorer import Scorer, item_vectors
+from nextclick.components.scorer import Scorer, item_columns
 
 INT8 = "int8"
 _REFERENCE_FOLDER = "Float32"
@@ -53,7 +53,7 @@ class NarrowRows(tf.Module):
 
 
 class LoadedVectors(tf.saved_model.experimental.TrackableResource):
-    """All items' vectors, float32 [items, width], computed when the model is loaded; usable as a tensor.
+    """All items' vectors, float32 [width, items], computed when the model is loaded; usable as a tensor.
 
     Args:
       models: whose vectors they are.
@@ -63,14 +63,14 @@ class LoadedVectors(tf.saved_model.experimental.TrackableResource):
     def __init__(self, models: Sequence[Recommender], name: str) -> None:
         super().__init__()
         self._models, self._name = list(models), name
-        self._shape = (models[0].items, sum(model.settings.embedding_size for model in models))
+        self._shape = (sum(model.settings.embedding_size for model in models), models[0].items)
         self._initialize()
 
     def _create_resource(self) -> tf.Tensor:
         return tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=self._shape, shared_name=self._name)
 
     def _initialize(self) -> None:
-        tf.raw_ops.AssignVariableOp(resource=self.resource_handle, value=item_vectors(self._models))
+        tf.raw_ops.AssignVariableOp(resource=self.resource_handle, value=item_columns(self._models))
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
         vectors = tf.raw_ops.ReadVariableOp(resource=self.resource_handle, dtype=tf.float32)

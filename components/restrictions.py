@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from nextclick.components import best_items
+
 # Finite, since JSON has no infinity; far below any product of two vectors.
 LEAST = tf.float32.min
 _NOTHING = -1
@@ -41,7 +43,7 @@ def only(scores: tf.Tensor, places: Any, given: tf.Tensor) -> tf.Tensor:
 
 def best(scores: tf.Tensor, top: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Places int32 [batch, top], negative where no item is left, and scores float32 [batch, top], descending."""
-    found, places = tf.math.top_k(scores, top)
+    found, places = best_items.top_k(scores, top)
     return tf.where(found > LEAST, places, _NOTHING), found
 
 

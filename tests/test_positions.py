@@ -75,7 +75,7 @@ def test_ties_are_with_other_items_of_the_vocabulary_and_of_scored_items_alone(s
     """Items 9 and 30 get one vector; unknown items are no candidates, and after them alone nothing is scored."""
     monkeypatch.setattr(positions, "_CHUNK_SCORES", chunk * ITEMS)
     vectors = scorer.vectors.numpy()
-    scorer.vectors.assign(np.where(np.arange(ITEMS)[:, None] == 30 - FIRST, vectors[9 - FIRST], vectors))
+    scorer.vectors.assign(np.where(np.arange(ITEMS) == 30 - FIRST, vectors[:, [9 - FIRST]], vectors))
     _, _, tied = position_ranks(scorer, tf.ragged.constant([*SESSIONS, [1, 9], [9, 30, 9]], tf.int64), 5)
     scorer.vectors.assign(vectors)
     wanted = [
@@ -109,7 +109,7 @@ def test_padding_and_unknown_items_are_never_recommended_whatever_their_vectors(
 
 def test_a_model_that_scores_nothing_fails(scorer):
     vectors = scorer.vectors.numpy()
-    scorer.vectors.assign(np.where(np.arange(ITEMS)[:, None] == 3, np.nan, vectors))
+    scorer.vectors.assign(np.where(np.arange(ITEMS) == 3, np.nan, vectors))
     with pytest.raises(tf.errors.InvalidArgumentError, match="NaN"):
         position_ranks(scorer, tf.ragged.constant([[5, 6]], tf.int64), 5)
     scorer.vectors.assign(vectors)

@@ -57,7 +57,7 @@ def test_members_differ_and_each_is_trained_as_long_as_the_first_to_its_best(tra
 def test_scores_are_the_mean_of_the_members(trained):
     session = tf.constant([[5, 6, 7]])
     alone = [model.item_vectors().numpy() @ model(session)[0, -1].numpy() for model in trained.scorer.models]
-    both = trained.scorer.vectors.numpy() @ trained.scorer.encode(session)[0, -1].numpy()
+    both = trained.scorer.encode(session)[0, -1].numpy() @ trained.scorer.vectors.numpy()
     np.testing.assert_allclose(both, np.mean(alone, axis=0), rtol=1e-4, atol=1e-5)
 
 

@@ -139,6 +139,7 @@ def inside(folder: str, items: int, preset: str) -> dict[str, Any]:
     """Exports a model and times its signature in this process, and the floor: scores and the best of them alone."""
     import tensorflow as tf
 
+    from nextclick.components import best_items
     from nextclick.pipeline.benchmarks import untrained
     from nextclick.serving import calls, messages
     from nextclick.serving.messages import Target
@@ -148,11 +149,11 @@ def inside(folder: str, items: int, preset: str) -> dict[str, Any]:
     ids = untrained.export(config, items, Path(folder))
     servable = Servable(config.serving.model_name, 1, Path(folder))
     servable.warm_up()
-    vectors = tf.random.normal([items, config.model.embedding_size])
-    best = tf.function(lambda rows: tf.math.top_k(tf.matmul(rows, vectors, transpose_b=True), config.serving.top_k))
+    vectors = tf.random.normal([config.model.embedding_size, items])
+    best = tf.function(lambda rows: best_items.top_k(tf.matmul(rows, vectors), config.serving.top_k)[0])
 
     def top(session: tf.Tensor) -> Any:
-        return best(session).values.numpy()
+        return best(session).numpy()
 
     floor, in_process = {}, {}
     for rows in (1, 32):
