@@ -90,7 +90,7 @@ def narrowed(scorer: Scorer, kind: str) -> Scorer:
         for part in (part for name in _TABLES if hasattr(model, name) for part in getattr(model, name).variables):
             digest.update(part.numpy().tobytes())
     vectors = LoadedVectors(models, f"item_vectors_{digest.hexdigest()}")
-    return Scorer(models, scorer.lookback, scorer.hybrid, vectors)
+    return Scorer(models, scorer.lookback, scorer.hybrid, vectors, scorer.vote)
 
 
 def _narrowed(model: Recommender, kind: str) -> Recommender:

@@ -78,9 +78,7 @@ def train(config: Config, train_split: Split, validation: Split, items: int, sta
         fitted = dataclasses.replace(fitted, model=networks[0], refit_history=history)
     if mixed:
         mixed.weight.assign(weight)
-    return Trained(
-        Scorer(networks, config.features.lookback, mixed if weight else None), fitted, weight, tuple(fold_epochs)
-    )
+    return Trained(_scorer(config, networks, mixed if weight else None), fitted, weight, tuple(fold_epochs))
 
 
 def _members(
@@ -94,6 +92,10 @@ def _members(
     return [fitted.model for fitted in trained], [epoch for fitted in trained for epoch in fitted.history]
 
 
+def _scorer(config: Config, networks: list[Recommender], mixed: hybrid.Hybrid | None) -> Scorer:
+    return Scorer(networks, config.features.lookback, mixed, vote=config.training.ensemble == "vote")
+
+
 def _of_member(config: Config, number: int) -> Config:
     return configuration.replace(config, {"seed": config.seed + number * _SEED_STEP})
 
@@ -103,7 +105,7 @@ def _chosen_weight(
 ) -> float:
     if mixed is None:
         return 0.0
-    judge = Judge(Scorer(networks, config.features.lookback, mixed), validation.sessions)
+    judge = Judge(_scorer(config, networks, mixed), validation.sessions)
     weight = hybrid.choose_weight(config.hybrid, mixed, judge)
     print(f"the session kNN has a weight of {weight:.1f}", file=sys.stderr, flush=True)
     return weight

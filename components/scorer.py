@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nextclick.components import best_items
+from nextclick.components import best_items, votes
 from nextclick.components.hybrid import Hybrid
 from nextclick.components.model import Recommender
 
@@ -15,13 +15,15 @@ from nextclick.components.model import Recommender
 class Scorer(tf.Module):
     """A recommender, or the mean of several, and its items' vectors as they are at this moment.
 
-    The mean of several networks' scores is one product, too: that of their vectors put end to end.
+    The mean of several networks' scores is one product, too: that of their vectors put end to end. A vote
+    (votes.py) takes a product for each.
 
     Args:
       models: the recommender, or the members of an ensemble, all of one vocabulary.
       lookback: newest items of a session that a prediction looks at.
       hybrid: what is mixed with the networks' scores; None: nothing.
       vectors: what holds `item_columns` of the models for good; None: a variable.
+      vote: the members of an ensemble vote; else their mean counts.
     """
 
     def __init__(
@@ -30,11 +32,13 @@ class Scorer(tf.Module):
         lookback: int,
         hybrid: Hybrid | None = None,
         vectors: Any = None,
+        vote: bool = False,
     ) -> None:
         super().__init__()
         self.models = [models] if isinstance(models, Recommender) else list(models)
         self.model = self.models[0]
         self.lookback, self.hybrid = lookback, hybrid
+        self.vote = vote and len(self.models) > 1
         self.items, self.first_item = self.model.items, self.model.first_item
         self.width = sum(model.settings.embedding_size for model in self.models)
         # Newest items of a session that `scores` is given beside the session's vector.
@@ -68,9 +72,7 @@ class Scorer(tf.Module):
           session_vectors: float32 [rows, width], of `encode`.
           newest: int [rows, steps], item indices of the same sessions, the latest first, padded at the right.
         """
-        scores = tf.matmul(session_vectors, self.vectors)
-        if self.model.settings.output_bias:
-            scores += self.bias
+        scores = self._networks_scores(session_vectors)
         if self.hybrid is None:
             return scores
         return self.hybrid.mix(scores, tf.cast(newest, tf.int32) - self.first_item)
@@ -78,9 +80,9 @@ class Scorer(tf.Module):
     def scores_of(self, session_vectors: tf.Tensor, newest: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """Scores of some items of each row, int [rows, n]: float32 [rows, n]; the others cost nothing.
 
-        Only a hybrid scores them all, since the network's share of a score depends on all its scores.
+        Only a hybrid and a vote score them all, since one item's score depends on all the network's scores there.
         """
-        if self.hybrid is not None:
+        if self.hybrid is not None or self.vote:
             return tf.gather(self.scores(session_vectors, newest), places, axis=1, batch_dims=1)
         scores = tf.einsum("rw,rnw->rn", session_vectors, item_vectors(self.models, places))
         return scores + tf.gather(self.bias, places) if self.model.settings.output_bias else scores
@@ -98,8 +100,22 @@ class Scorer(tf.Module):
         places = tf.where(known[:, None], places, popular)
         return places, tf.where(known[:, None], best, 1.0 / tf.cast(popular + 1, tf.float32))
 
+    def _networks_scores(self, session_vectors: tf.Tensor) -> tf.Tensor:
+        """float32 [rows, items], without the hybrid part, but as it wants them."""
+        if not self.vote:
+            scores = tf.matmul(session_vectors, self.vectors)
+            return scores + self.bias if self.model.settings.output_bias else scores
+        widths = [model.settings.embedding_size for model in self.models]
+        parts = tf.split(session_vectors, widths, axis=1), tf.split(tf.convert_to_tensor(self.vectors), widths, axis=0)
+        members = [tf.matmul(rows, columns) for rows, columns in zip(*parts, strict=True)]
+        members = [scores + bias for scores, bias in zip(members, tf.unstack(self.bias), strict=True)]
+        found, mean = votes.points(members), tf.add_n(members)
+        return votes.ranked(found, mean) if self.hybrid is None else votes.log_shares(found, mean)
+
     def _item_bias(self) -> tf.Tensor:
-        return tf.add_n([model.item_bias() for model in self.models]) / len(self.models)
+        """Of the mean score, float32 [items]; where members vote, each one's share of it, [members, items]."""
+        biases = [model.item_bias() for model in self.models]
+        return (tf.stack(biases) if self.vote else tf.add_n(biases)) / len(self.models)
 
 
 def item_vectors(models: Sequence[Recommender], places: tf.Tensor | None = None) -> tf.Tensor:

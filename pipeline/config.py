@@ -170,8 +170,11 @@ class TrainingConfig:
         1, "folds in the order of time that choose the epochs of the refit; 1: the validation split alone", minimum=1
     )
     warm_start: bool = setting(False, "start from the weights of the model served now, item by item")
-    members: int = setting(
-        1, "networks from different seeds, exported as one model that scores by their mean", minimum=1, maximum=16
+    members: int = setting(1, "networks from different seeds, exported as one model", minimum=1, maximum=16)
+    ensemble: str = setting(
+        "mean",
+        "what several members' scores become: their mean, or points for each one's 20 best, added up",
+        choices=("mean", "vote"),
     )
     threads: int = setting(0, "CPU threads; 0: all", minimum=0)
 
@@ -419,6 +422,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"training.label_smoothing is of softmax losses: set it to 0 for training.loss={config.training.loss}"
     if config.training.folds > 1 and not config.data.refit:
         yield "training.folds chooses the epochs of the refit: leave data.refit on, or folds at 1"
+    if config.training.ensemble == "vote" and config.training.members == 1:
+        yield "training.ensemble=vote needs training.members of 2 or more"
     if -1 < config.model.dropout < 0:
         yield f"model.dropout must be -1 or not negative, received {config.model.dropout!r}"
     yield from _column_problems(config.data)
