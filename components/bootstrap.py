@@ -22,6 +22,7 @@ _LEVELS = (0.025, 0.975)
 
 # Bounds of the cumulative Poisson distribution: w is how many of them a uniform number reaches. Beyond 10 lie 1e-8.
 _CUMULATIVE = np.cumsum([math.exp(-1) / math.factorial(w) for w in range(11)])
+MAX_WEIGHT = len(_CUMULATIVE)
 
 
 def fingerprint(session_id: bytes, seed: int) -> int:
@@ -29,12 +30,12 @@ def fingerprint(session_id: bytes, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(session_id, digest_size=8, salt=seed.to_bytes(16, "big")).digest(), "big")
 
 
-def weights(fingerprints: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """How often each session counts in each replicate: uint64 [sessions] → whole float64 [REPLICATES, sessions]."""
+def weights(fingerprints: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """How often each session counts in each replicate: uint64 [sessions] → uint8 [REPLICATES, sessions]."""
     replicate = _mixed(np.arange(1, REPLICATES + 1, dtype=np.uint64))
     bits = _mixed(replicate[:, None] ^ fingerprints[None, :])  # [replicates, sessions] uint64
     uniform = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return np.searchsorted(_CUMULATIVE, uniform.ravel(), side="right").reshape(uniform.shape).astype(np.float64)
+    return np.searchsorted(_CUMULATIVE, uniform.ravel(), side="right").reshape(uniform.shape).astype(np.uint8)
 
 
 def interval(replicates: npt.NDArray[Any]) -> tuple[float, float]:

@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator import constants as evaluator_constants
-from tfx.components.evaluator import executor as evaluator_executor
 from tfx.components.example_validator import executor as validator_executor
 from tfx.components.pusher import executor as pusher_executor
 from tfx.dsl.components.base import base_beam_executor, base_executor
@@ -37,6 +37,7 @@ from nextclick.components import (
     anomalies,
     baseline_examples,
     contract,
+    evaluating,
     evaluation_facts,
     preprocessing,
     push,
@@ -175,8 +176,10 @@ def _facts_path(ranked: types.Artifact) -> str:
     return f"{ranked.uri}/{baseline_examples.FACTS_FILE}"
 
 
-class GateEvaluatorExecutor(evaluator_executor.Executor):
-    """Evaluator that compares with the served model where there is one, and asks the model's serving signatures."""
+class GateEvaluatorExecutor(base_beam_executor.BaseBeamExecutor):
+    """Evaluator on packs of sessions, that compares with the served model where there is one, and asks the model's
+    serving signatures.
+    """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Raises ServingError where the served model cannot be evaluated as this version of nextclick does it."""
@@ -188,11 +191,10 @@ class GateEvaluatorExecutor(evaluator_executor.Executor):
         facts = evaluation_facts.read(_facts_path(examples)) if tf.io.gfile.exists(_facts_path(examples)) else None
         if facts:
             eval_config = tfma_metrics.with_facts(eval_config, _facts_path(examples))
-        properties = {**exec_properties, "eval_config": json_format.MessageToJson(eval_config)}
         found = verdict.Verdict(drift=facts.tables if facts else ())
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
         try:
-            super().Do(inputs, output_dict, properties)
+            self._evaluate(eval_config, inputs, output_dict)
         except Exception as error:
             if not verdict.is_not_finite(error):
                 raise
@@ -210,6 +212,26 @@ class GateEvaluatorExecutor(evaluator_executor.Executor):
         if not exec_properties["enabled"]:
             blessing.set_int_custom_property("overridden", 1)
             _set_blessing(blessing, blessed=True)
+
+    def _evaluate(self, eval_config: config_pb2.EvalConfig, inputs: Artifacts, output_dict: Artifacts) -> None:
+        """Runs TFMA, and blesses or refuses as it says."""
+        compares = standard_component_specs.BASELINE_MODEL_KEY in inputs
+        eval_config = tfma.utils.update_eval_config_with_defaults(eval_config, has_baseline=compares, rubber_stamp=True)
+        output = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
+        keys = {True: standard_component_specs.BASELINE_MODEL_KEY, False: standard_component_specs.MODEL_KEY}
+        models = {spec.name: _model_path(inputs[keys[spec.is_baseline]]) for spec in eval_config.model_specs}
+        examples = inputs[standard_component_specs.EXAMPLES_KEY]
+        make_pipeline: Callable[[], Any] = self._make_beam_pipeline
+        with make_pipeline() as pipeline:
+            evaluating.build(pipeline, models, eval_config, _split_files(examples, contract.TEST), output)
+        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        _set_blessing(blessing, blessed=tfma.load_validation_result(output).validation_ok)
+
+
+def _model_path(models: Sequence[types.Artifact]) -> str:
+    model = artifact_utils.get_single_instance(list(models))
+    path: str = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+    return path
 
 
 def _ask(found: verdict.Verdict, inputs: Artifacts, examples: types.Artifact) -> verdict.Verdict:

@@ -15,12 +15,13 @@ A label has a code, its place among the labels of its dimension; NO_SLICE stands
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from nextclick.components.columns import column
 from nextclick.components.ranking import UNKNOWN_PLACE, Places
 
 Codes = npt.NDArray[np.int64]
@@ -51,9 +52,10 @@ def dimensions(event_types: Sequence[str]) -> tuple[Dimension, ...]:
     )
 
 
-def position_codes(predictions: int) -> Codes:
-    """Codes of a session's predictions, int64 [predictions]."""
-    return np.searchsorted(_POSITION_BOUNDS, np.arange(1, predictions + 1), side="right").astype(np.int64) - 1
+def position_codes(predictions: npt.NDArray[np.int64]) -> Codes:
+    """Codes of the predictions of sessions with so many each, session after session."""
+    after = np.arange(predictions.sum()) - np.repeat(np.cumsum(predictions) - predictions, predictions) + 1
+    return np.searchsorted(_POSITION_BOUNDS, after, side="right").astype(np.int64) - 1
 
 
 def popularity_thirds(clicks: npt.NDArray[np.int64]) -> Codes:
@@ -94,11 +96,16 @@ def feature(dimension: str) -> str:
     return f"slice_{dimension}"
 
 
-def read_codes(features: Mapping[str, Any], predictions: int) -> dict[str, Codes]:
-    """The codes of a session's predictions from its features, and those of the position."""
+def read_codes(batch: pa.RecordBatch, predictions: npt.NDArray[np.int64]) -> dict[str, Codes]:
+    """The codes of the predictions of a batch of sessions with so many each, from its features and the positions.
+
+    Of a session with another number of codes than predictions nothing is known.
+    """
     found = {POSITION: position_codes(predictions)}
     for dimension in (POPULARITY, NEXT_ITEM, PREFIX, EVENT_TYPE):
-        codes = features.get(feature(dimension))
-        if codes is not None and np.size(codes) == predictions:
-            found[dimension] = np.asarray(codes, np.int64).ravel()
+        values, lengths = column(batch, feature(dimension))
+        fits = lengths == predictions
+        codes = np.full(predictions.sum(), NO_SLICE, np.int64)
+        codes[np.repeat(fits, predictions)] = values[np.repeat(fits, lengths)]
+        found[dimension] = codes
     return found

@@ -7,6 +7,7 @@ the end figures.py computes the metrics from them. Also kept are the counts of t
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,26 +18,43 @@ from nextclick.components import bootstrap, metrics
 from nextclick.components.metrics import MAX_CUTOFF, PLACES, Integers, RankCounts
 from nextclick.components.prediction_slices import NO_SLICE, Codes, Dimension
 
+_FLOAT32_EXACT = 1 << 24  # up to here every whole number is one of float32's
+
 
 @dataclasses.dataclass(frozen=True)
 class SessionRanks:
-    """One session of n predictions, each after one click more than the one before.
+    """Some sessions, each with a prediction after every click but the last; predictions session after session.
 
     Attributes:
-        fingerprint: of the session, 64 bits (bootstrap.fingerprint).
-        ranks: integers [rankers, n].
-        slices: codes int64 [n] by dimension (prediction_slices.py); absent dimensions have none.
-        top_ids: integers [n, k], the model's recommended item indices; k may be 0.
-        targets: integers [n], index of each next item; may be empty.
+        fingerprints: uint64 [sessions] (bootstrap.fingerprint).
+        lengths: int64 [sessions], how many predictions each has.
+        ranks: integers [rankers, predictions].
+        slices: codes int64 [predictions] by dimension (prediction_slices.py); absent dimensions have none.
+        top_ids: integers [predictions, k], the model's recommended item indices; k may be 0.
+        targets: integers [any], index of each next item; may be empty.
         tied: predictions whose next item has the score of another candidate; None: the model does not say.
     """
 
-    fingerprint: int
+    fingerprints: npt.NDArray[np.uint64]
+    lengths: Integers
     ranks: npt.NDArray[Any]
     slices: Mapping[str, Codes]
     top_ids: npt.NDArray[Any]
     targets: npt.NDArray[Any]
     tied: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def predictions(self) -> int:
+        """How many there are."""
+        return int(self.ranks.shape[1])
+
+    @functools.cached_property
+    def weights(self) -> npt.NDArray[np.uint8]:
+        """Of the bootstrap, [replicates, sessions]; kept, since TFMA counts the sessions in each of its slicings."""
+        return bootstrap.weights(self.fingerprints)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,22 +125,22 @@ class Counts:
         """Of some sessions, counted at once."""
         if not sessions:
             return cls.none(layout)
-        by_session = _by_session(sessions, layout)  # [sessions, rankers]
-        sliced = _by_session_and_slice(sessions, layout)  # [sessions, slices, rankers]
-        weights = bootstrap.weights(np.array([session.fingerprint for session in sessions], np.uint64))
-        hits = sliced.counts[..., :MAX_CUTOFF].sum(axis=-1)  # [sessions, slices, rankers]
-        predictions = sliced.counts[:, :, 0].sum(axis=-1)  # [sessions, slices]: every ranker makes the same ones
+        every = _Predictions.of(sessions, layout)
+        by_session = every.counted(every.session, every.sessions)  # [sessions, rankers]
+        hits, predictions = every.by_session_and_slice()  # [sessions, slices, rankers], [sessions, slices]
+        weights = np.concatenate([some.weights for some in sessions], axis=1)
+        resampled = _weighted(weights, [by_session.counts, hits, predictions])
         return cls(
-            sessions=len(sessions),
+            sessions=every.sessions,
             ranks=RankCounts(by_session.counts.sum(axis=0)),
-            slices=RankCounts(sliced.counts.sum(axis=0)),
-            resampled=RankCounts(_weighted(weights, by_session.counts)),
-            resampled_hits=_weighted(weights, hits),
-            resampled_predictions=_weighted(weights, predictions),
-            shown=metrics.count_items(np.concatenate([session.top_ids.ravel() for session in sessions])),
-            targets=metrics.count_items(np.concatenate([session.targets for session in sessions])),
-            tied=sum(session.tied or 0 for session in sessions),
-            tied_of=sum(session.ranks.shape[1] for session in sessions if session.tied is not None),
+            slices=every.by_slice(),
+            resampled=RankCounts(resampled[0]),
+            resampled_hits=resampled[1],
+            resampled_predictions=resampled[2],
+            shown=metrics.count_items(np.concatenate([some.top_ids.ravel() for some in sessions])),
+            targets=metrics.count_items(np.concatenate([some.targets for some in sessions])),
+            tied=sum(some.tied or 0 for some in sessions),
+            tied_of=sum(some.predictions for some in sessions if some.tied is not None),
         )
 
     def __add__(self, other: Counts) -> Counts:
@@ -140,54 +158,84 @@ class Counts:
         )
 
 
-def _by_session(sessions: Sequence[SessionRanks], layout: Layout) -> RankCounts:
-    """Counts [sessions, rankers]."""
-    ranks, session = _predictions(sessions)
-    return _counted(ranks, session, len(sessions), len(layout.rankers))
+@dataclasses.dataclass(frozen=True)
+class _Predictions:
+    """All predictions of some sessions.
 
-
-def _by_session_and_slice(sessions: Sequence[SessionRanks], layout: Layout) -> RankCounts:
-    """Counts [sessions, slices, rankers]; a prediction stands in one slice at most of each dimension."""
-    ranks, session = _predictions(sessions)
-    found = []
-    for dimension in layout.dimensions:
-        nowhere = [np.full(one.ranks.shape[1], NO_SLICE, np.int64) for one in sessions]
-        codes = np.concatenate(
-            [one.slices.get(dimension.name, none) for one, none in zip(sessions, nowhere, strict=True)]
-        )
-        inside = codes != NO_SLICE
-        size = len(dimension.labels)
-        cells = session[inside] * size + codes[inside]
-        counted = _counted(ranks[:, inside], cells, len(sessions) * size, len(layout.rankers)).counts
-        found.append(counted.reshape(len(sessions), size, len(layout.rankers), PLACES))
-    return RankCounts(np.concatenate(found, axis=1) if found else _no_slices(sessions, layout))
-
-
-def _no_slices(sessions: Sequence[SessionRanks], layout: Layout) -> Integers:
-    return np.zeros((len(sessions), 0, len(layout.rankers), PLACES), np.int64)
-
-
-def _predictions(sessions: Sequence[SessionRanks]) -> tuple[npt.NDArray[Any], Integers]:
-    """All predictions: ranks [rankers, predictions], and the session of each, int64 [predictions]."""
-    lengths = [session.ranks.shape[1] for session in sessions]
-    return np.concatenate([session.ranks for session in sessions], axis=1), np.repeat(np.arange(len(lengths)), lengths)
-
-
-def _counted(ranks: npt.NDArray[Any], cells: Integers, number: int, rankers: int) -> RankCounts:
-    """Counts [number, rankers] of predictions that each belong to one of `number` cells."""
-    groups = cells * rankers + np.arange(rankers)[:, None]  # [rankers, predictions]
-    counted = RankCounts.by_group(ranks, groups, number * rankers).counts
-    return RankCounts(counted.reshape(number, rankers, PLACES))
-
-
-def _weighted(weights: npt.NDArray[np.float64], counts: Integers) -> Integers:
-    """Weighted sums over sessions: [replicates, sessions] and [sessions, ...] → int64 [replicates, ...].
-
-    Whole numbers far below 2^53: floating point keeps them exactly, and multiplies matrices faster than integers.
+    Attributes:
+        sessions: how many sessions there are.
+        session: int64 [predictions], which one each prediction is of.
+        ranks: integers [rankers, predictions].
+        codes: int64 [predictions] of each dimension.
+        sizes: number of labels of each dimension.
     """
-    flat = counts.reshape(len(counts), -1).astype(np.float64)
-    sums: Integers = np.rint(weights @ flat).astype(np.int64)
-    return sums.reshape(len(weights), *counts.shape[1:])
+
+    sessions: int
+    session: Integers
+    ranks: npt.NDArray[Any]
+    codes: tuple[Codes, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sessions: Sequence[SessionRanks], layout: Layout) -> _Predictions:
+        lengths = np.concatenate([some.lengths for some in sessions])
+        return cls(
+            sessions=len(lengths),
+            session=np.repeat(np.arange(len(lengths)), lengths),
+            ranks=np.concatenate([some.ranks for some in sessions], axis=1),
+            codes=tuple(_codes(sessions, dimension.name) for dimension in layout.dimensions),
+            sizes=tuple(len(dimension.labels) for dimension in layout.dimensions),
+        )
+
+    def counted(self, cells: Integers, number: int, where: Any = slice(None)) -> RankCounts:
+        """Counts [number, rankers] of some predictions that each belong to one of `number` cells."""
+        ranks = self.ranks[:, where]
+        groups = cells * len(ranks) + np.arange(len(ranks))[:, None]  # [rankers, predictions]
+        counted = RankCounts.by_group(ranks, groups, number * len(ranks)).counts
+        return RankCounts(counted.reshape(number, len(ranks), PLACES))
+
+    def by_slice(self) -> RankCounts:
+        """Counts [slices, rankers]; a prediction stands in one slice at most of each dimension."""
+        found = [RankCounts.none(0, len(self.ranks)).counts]
+        for codes, size in zip(self.codes, self.sizes, strict=True):
+            inside = codes != NO_SLICE
+            found.append(self.counted(codes[inside], size, inside).counts)
+        return RankCounts(np.concatenate(found))
+
+    def by_session_and_slice(self) -> tuple[Integers, Integers]:
+        """Ranks up to the greatest cut-off [sessions, slices, rankers], and predictions [sessions, slices]."""
+        hits = [np.zeros((self.sessions, 0, len(self.ranks)), np.int64)]
+        predictions = [np.zeros((self.sessions, 0), np.int64)]
+        for codes, size in zip(self.codes, self.sizes, strict=True):
+            cells = self.session * size + codes
+            inside = codes != NO_SLICE
+            predictions.append(self._in_cells(size, cells[inside]))
+            hit = [self._in_cells(size, cells[inside & (ranks <= MAX_CUTOFF)]) for ranks in self.ranks]
+            hits.append(np.stack(hit, axis=2))
+        return np.concatenate(hits, axis=1), np.concatenate(predictions, axis=1)
+
+    def _in_cells(self, size: int, cells: Integers) -> Integers:
+        return np.bincount(cells, minlength=self.sessions * size).reshape(self.sessions, size)
+
+
+def _codes(sessions: Sequence[SessionRanks], dimension: str) -> Codes:
+    found = [some.slices.get(dimension, np.full(some.predictions, NO_SLICE, np.int64)) for some in sessions]
+    return np.concatenate(found)
+
+
+def _weighted(weights: npt.NDArray[np.uint8], counts: Sequence[Integers]) -> list[Integers]:
+    """Weighted sums over sessions: [replicates, sessions] and some [sessions, ...] → as many int64 [replicates, ...].
+
+    Floating point multiplies matrices faster than integers, and keeps whole numbers exactly as long as they are small.
+    """
+    sessions = weights.shape[1]
+    flat = np.concatenate([count.reshape(sessions, -1) for count in counts], axis=1)
+    greatest = bootstrap.MAX_WEIGHT * int(flat.sum(axis=0).max(initial=0))
+    exact = np.float32 if greatest < _FLOAT32_EXACT else np.float64
+    sums = np.rint(weights.astype(exact) @ flat.astype(exact)).astype(np.int64)
+    ends = np.cumsum([np.prod(count.shape[1:], dtype=int) for count in counts])[:-1]
+    parts = np.split(sums, ends, axis=1)
+    return [part.reshape(-1, *count.shape[1:]) for part, count in zip(parts, counts, strict=True)]
 
 
 def _add_padded(one: Integers, other: Integers) -> Integers:

@@ -17,16 +17,20 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from nextclick.components import bootstrap, contract, evaluation_facts, figures, prediction_slices
+from nextclick.components.columns import column
 from nextclick.components.evaluation_facts import Facts
+from nextclick.components.metrics import Integers
 from nextclick.components.session_counts import Counts, Layout, SessionRanks
 
 NAME = "ranking"
-_BATCH = 512  # sessions that are counted at once: Beam hands them over one by one
+_BATCH = 1024  # sessions that are counted at once: packs of a seldom slice are small
+_NO_IDS = np.empty((0, 0), np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +97,7 @@ def with_facts(eval_config: config_pb2.EvalConfig, path: str) -> config_pb2.Eval
 
 
 class SessionPreprocessor(metric_types.Preprocessor):
-    """One session's extracts → its SessionRanks."""
+    """The extracts of some sessions (evaluating.py) → their SessionRanks."""
 
     def __init__(self, model: str, served: str | None, settings: Settings) -> None:
         super().__init__(name=f"session_ranks:{model}")
@@ -101,20 +105,24 @@ class SessionPreprocessor(metric_types.Preprocessor):
 
     def process(self, extracts: Mapping[str, Any]) -> Iterator[SessionRanks]:
         """Raises ValueError where another ranker made other predictions than the model."""
-        predictions, features = extracts[tfma.PREDICTIONS_KEY], extracts[tfma.FEATURES_KEY]
+        predictions, batch = extracts[tfma.PREDICTIONS_KEY], extracts[tfma.ARROW_RECORD_BATCH_KEY]
         outputs = _model_outputs(predictions, self._model)
-        own = _model_ranks(outputs)
-        rows = {name: _integers(features, contract.baseline_ranks_feature(name)) for name in self._settings.baselines}
+        made = _predictions_made(outputs)  # bool [sessions, positions]
+        rows = {name: column(batch, contract.baseline_ranks_feature(name)) for name in self._settings.baselines}
         if self._served is not None:
-            rows[figures.SERVED] = _model_ranks(_model_outputs(predictions, self._served))
-        _check_lengths(len(own), rows)
-        top_ids = outputs.get(contract.OUTPUT_TOP_IDS, np.zeros((len(own), 0), np.int32))
+            served = _model_outputs(predictions, self._served)
+            served_made = _predictions_made(served)
+            rows[figures.SERVED] = served[contract.OUTPUT_RANKS][served_made], served_made.sum(axis=1)
+        lengths = made.sum(axis=1)
+        _check_lengths(lengths, {name: found for name, (_, found) in rows.items()})
+        ranks = [outputs[contract.OUTPUT_RANKS][made], *(values for values, _ in rows.values())]
         yield SessionRanks(
-            fingerprint=bootstrap.fingerprint(_session_id(features), self._settings.seed),
-            ranks=np.stack([own, *rows.values()]),
-            slices=prediction_slices.read_codes(features, len(own)),
-            top_ids=np.asarray(top_ids)[: len(own)],
-            targets=_integers(features, contract.ITEM_INDICES)[1:],
+            fingerprints=_fingerprints(batch, self._settings.seed),
+            lengths=lengths,
+            ranks=np.stack([values.astype(np.int64) for values in ranks]),
+            slices=prediction_slices.read_codes(batch, lengths),
+            top_ids=outputs[contract.OUTPUT_TOP_IDS][made] if contract.OUTPUT_TOP_IDS in outputs else _NO_IDS,
+            targets=_targets(batch),
             tied=int(np.count_nonzero(outputs[contract.OUTPUT_TIED])) if contract.OUTPUT_TIED in outputs else None,
         )
 
@@ -126,29 +134,33 @@ def _model_outputs(predictions: Any, model: str) -> Mapping[str, Any]:
     return predictions if isinstance(predictions, Mapping) else {contract.OUTPUT_RANKS: predictions}
 
 
-def _model_ranks(outputs: Mapping[str, Any]) -> npt.NDArray[np.int64]:
-    """The padding stands at the right."""
-    ranks = np.asarray(outputs[contract.OUTPUT_RANKS]).ravel().astype(np.int64)
-    return ranks[: int(np.count_nonzero(ranks != contract.NO_PREDICTION))]
+def _predictions_made(outputs: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Where there is one: bool [sessions, positions]. The padding stands at the right."""
+    made: npt.NDArray[np.bool_] = np.asarray(outputs[contract.OUTPUT_RANKS]) != contract.NO_PREDICTION
+    return made
 
 
-def _check_lengths(predictions: int, rows: Mapping[str, npt.NDArray[np.int64]]) -> None:
-    for ranker, ranks in rows.items():
-        if len(ranks) != predictions:
-            raise ValueError(
-                f"of one session the model made {predictions} predictions and {ranker} {len(ranks)}: "
-                "all must predict every item after the first; where the served model encodes sessions otherwise, "
-                "run once with --set gate.compare_served=false"
-            )
+def _check_lengths(predictions: Integers, rankers: Mapping[str, Integers]) -> None:
+    for ranker, lengths in rankers.items():
+        for expected, found in zip(predictions.tolist(), lengths.tolist(), strict=True):
+            if found != expected:
+                raise ValueError(
+                    f"of one session the model made {expected} predictions and {ranker} {found}: "
+                    "all must predict every item after the first; where the served model encodes sessions otherwise, "
+                    "run once with --set gate.compare_served=false"
+                )
 
 
-def _integers(features: Mapping[str, Any], name: str) -> npt.NDArray[np.int64]:
-    found = features.get(name)
-    return np.empty(0, np.int64) if found is None else np.asarray(found).ravel().astype(np.int64)
+def _fingerprints(batch: pa.RecordBatch, seed: int) -> npt.NDArray[np.uint64]:
+    ids, _ = column(batch, contract.SESSION_ID)
+    return np.array([bootstrap.fingerprint(session_id, seed) for session_id in ids], np.uint64)
 
 
-def _session_id(features: Mapping[str, Any]) -> bytes:
-    return bytes(np.asarray(features[contract.SESSION_ID]).ravel()[0])
+def _targets(batch: pa.RecordBatch) -> Integers:
+    """The item indices of all clicks but each session's first."""
+    indices, lengths = column(batch, contract.ITEM_INDICES)
+    first = np.cumsum(lengths) - lengths
+    return np.delete(indices, first[lengths > 0]).astype(np.int64)
 
 
 @functools.lru_cache(maxsize=2)
@@ -163,13 +175,21 @@ class _Accumulator:
         self.layout = layout
         self.counts: Counts | None = None
         self.waiting: list[SessionRanks] = []
+        self.number_waiting = 0
+
+    def add(self, sessions: SessionRanks) -> None:
+        """Adds some sessions."""
+        self.waiting.append(sessions)
+        self.number_waiting += len(sessions)
+        if self.number_waiting >= _BATCH:
+            self.count()
 
     def count(self) -> Counts:
         """Counts the sessions that wait; all counts."""
         if self.waiting or self.counts is None:
             counted = Counts.of(self.waiting, self.layout)
             self.counts = counted if self.counts is None else self.counts + counted
-            self.waiting = []
+            self.waiting, self.number_waiting = [], 0
         return self.counts
 
 
@@ -190,11 +210,9 @@ class SessionCombiner(beam.CombineFn):
             )
         )
 
-    def add_input(self, accumulator: _Accumulator, session: SessionRanks) -> _Accumulator:
-        """Adds one session."""
-        accumulator.waiting.append(session)
-        if len(accumulator.waiting) >= _BATCH:
-            accumulator.count()
+    def add_input(self, accumulator: _Accumulator, sessions: SessionRanks) -> _Accumulator:
+        """Adds some sessions."""
+        accumulator.add(sessions)
         return accumulator
 
     def compact(self, accumulator: _Accumulator) -> _Accumulator:

@@ -20,6 +20,7 @@ from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.types import artifact_utils, standard_artifacts
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from nextclick.components import (
     baseline_examples,
@@ -233,22 +234,18 @@ def decide(
 
 
 def _extracts(serialized: bytes, served: bool) -> dict:
-    """What TFMA hands to a metric's preprocessor."""
-    features = tf.train.Example.FromString(serialized).features.feature
-    columns = {
-        name: np.array(list(getattr(feature, feature.WhichOneof("kind")).value))
-        for name, feature in features.items()
-        if feature.WhichOneof("kind")
-    }
+    """What evaluating.py hands to a metric's preprocessor, of a pack of one session."""
+    batch = ExamplesToRecordBatchDecoder().DecodeBatch([serialized])
 
     def outputs(feature: str) -> dict:
-        ranks = columns[feature]
-        return {contract.OUTPUT_RANKS: ranks, contract.OUTPUT_TOP_IDS: np.tile(np.arange(2, 22), (len(ranks), 1))}
+        ranks = np.array(batch.column(batch.schema.get_field_index(feature)).to_pylist())  # [1, positions]
+        top_ids = np.tile(np.arange(2, 22), (*ranks.shape, 1))
+        return {contract.OUTPUT_RANKS: ranks, contract.OUTPUT_TOP_IDS: top_ids}
 
     predictions = outputs("model_ranks")
     if served:
         predictions = {gate.CANDIDATE: predictions, gate.SERVED: outputs("served_ranks")}
-    return {tfma.PREDICTIONS_KEY: predictions, tfma.FEATURES_KEY: columns}
+    return {tfma.PREDICTIONS_KEY: predictions, tfma.ARROW_RECORD_BATCH_KEY: batch}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Slices of predictions: a prediction in the wrong slice hides where a model fails."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ def codes(items, types=()):
 
 
 def test_positions_by_the_clicks_before():
-    assert slices.position_codes(12).tolist() == [0, 1, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5]
+    assert slices.position_codes(np.array([12])).tolist() == [0, 1, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5]
+    assert slices.position_codes(np.array([2, 0, 4])).tolist() == [0, 1, 0, 1, 2, 3]
 
 
 def test_thirds_are_thirds_of_the_clicks():
@@ -51,17 +53,21 @@ def test_codes_equal_a_naive_loop(items):
     assert {len(values) for values in found.values()} == {len(items) - 1}
 
 
-def test_codes_are_read_back_with_the_position():
-    features = {
-        "slice_popularity": np.array([2, 0]),
-        "slice_prefix": np.array([[0, 1]]),
-        "slice_next_item": np.array([1]),
-    }
-    found = slices.read_codes(features, 2)
+def test_codes_are_read_and_those_that_fit_no_prediction_are_not():
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "slice_popularity": [[2, 0], [1]],
+            "slice_prefix": [[0, 1], None],  # the second session has none
+            "slice_next_item": [[1], [0]],  # the first has too few
+        }
+    )
+    found = slices.read_codes(batch, np.array([2, 1]))
     assert {name: values.tolist() for name, values in found.items()} == {
-        "position": [0, 1],
-        "popularity": [2, 0],
-        "prefix": [0, 1],
+        "position": [0, 1, 0],
+        "popularity": [2, 0, 1],
+        "prefix": [0, 1, -1],
+        "next_item": [-1, -1, 0],
+        "event_type": [-1, -1, -1],
     }
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.components import bootstrap, contract, figures, metrics
+from nextclick.components import bootstrap, contract, figures, metrics, session_counts
 from nextclick.components.evaluation_facts import Facts
 from nextclick.components.prediction_slices import Dimension
 from nextclick.components.session_counts import Counts, Layout, SessionRanks
@@ -24,7 +24,8 @@ def session(predictions, number=0, items=(), rankers=3, tied=None):
     columns = np.array(predictions, np.int64).reshape(-1, rankers).T
     length = columns.shape[1]
     return SessionRanks(
-        fingerprint=bootstrap.fingerprint(str(number).encode(), 0),
+        fingerprints=np.array([bootstrap.fingerprint(str(number).encode(), 0)], np.uint64),
+        lengths=np.array([length]),
         ranks=columns,
         slices={"half": np.arange(length) % 2},
         top_ids=np.array([list(items)] * length, np.int32).reshape(length, len(items)),
@@ -77,10 +78,42 @@ def test_any_split_into_batches_gives_exactly_the_same(sessions, size):
     assert model_figures(merged, facts=facts_of(5, 3, 1)) == model_figures(at_once, facts=facts_of(5, 3, 1))
 
 
+def packed(sessions):
+    """Some sessions as one SessionRanks."""
+    return SessionRanks(
+        fingerprints=np.concatenate([one.fingerprints for one in sessions]),
+        lengths=np.concatenate([one.lengths for one in sessions]),
+        ranks=np.concatenate([one.ranks for one in sessions], axis=1),
+        slices={"half": np.concatenate([one.slices["half"] for one in sessions])},
+        top_ids=np.concatenate([one.top_ids for one in sessions]),
+        targets=np.concatenate([one.targets for one in sessions]),
+        tied=None,
+    )
+
+
+def test_sessions_in_packs_are_counted_as_by_themselves():
+    chance = np.random.default_rng(4)
+    sessions = [
+        session(chance.integers(1, 30, (chance.integers(0, 5), 3)).tolist(), number, items=(2, 3))
+        for number in range(9)
+    ]
+    alone, in_packs = Counts.of(sessions, LAYOUT), Counts.of([packed(sessions[:5]), packed(sessions[5:])], LAYOUT)
+    np.testing.assert_array_equal(alone.resampled.counts, in_packs.resampled.counts)
+    np.testing.assert_array_equal(alone.resampled_hits, in_packs.resampled_hits)
+    assert model_figures(alone, facts=facts_of(5, 3, 1)) == model_figures(in_packs, facts=facts_of(5, 3, 1))
+
+
+def test_weighted_sums_are_exact_beyond_float32():
+    """2^24 + 1 is no number of float32: sums of many predictions must not be rounded to it."""
+    counts = [np.array([[1 << 24], [1]])]
+    weights = np.ones((3, 2), np.uint8)
+    assert session_counts._weighted(weights, counts)[0].tolist() == [[(1 << 24) + 1]] * 3
+
+
 def test_replicates_are_the_weighted_counts():
     sessions = [session([(1, 2, 30)], 1), session([(30, 1, 1), (2, 2, 2)], 2)]
     counts = Counts.of(sessions, LAYOUT)
-    weights = bootstrap.weights(np.array([one.fingerprint for one in sessions], np.uint64))
+    weights = bootstrap.weights(np.concatenate([one.fingerprints for one in sessions])).astype(int)
     for replicate in range(50):
         first, second = weights[replicate]
         assert counts.resampled[replicate, 0].predictions == first + 2 * second

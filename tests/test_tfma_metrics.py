@@ -4,75 +4,85 @@ import json
 
 import gate_parts as parts
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 
-from nextclick.components import contract, tfma_metrics
+from nextclick.components import bootstrap, contract, tfma_metrics
 from nextclick.components.tfma_metrics import RankingMetrics, SessionCombiner, SessionPreprocessor, Settings
 from nextclick.pipeline import evaluation_results, gate
 from nextclick.pipeline.config import Config, replace
 
 
-def one(predictions, model="", served=None, baselines=(), **features):
+def some(predictions, model="", served=None, baselines=(), **features):
+    """SessionRanks of sessions, each a row of every feature."""
     preprocessor = SessionPreprocessor(model, served, Settings(baselines=baselines))
-    extracts = {tfma.PREDICTIONS_KEY: predictions, tfma.FEATURES_KEY: {"session_id": np.array([b"s"]), **features}}
-    (found,) = preprocessor.process(extracts)
+    number = len(next(iter(features.values()), [0]))
+    batch = pa.RecordBatch.from_pydict({"session_id": [[f"s{row}".encode()] for row in range(number)], **features})
+    (found,) = preprocessor.process({tfma.PREDICTIONS_KEY: predictions, tfma.ARROW_RECORD_BATCH_KEY: batch})
     return found
 
 
-RANKS = np.array([3, 1, 0, 0], np.int32)  # two predictions, padded
-TOP_IDS = np.arange(80).reshape(4, 20)
+RANKS = np.array([[3, 1, 0, 0]], np.int32)  # two predictions, padded
+TOP_IDS = np.arange(80).reshape(1, 4, 20)
 
 
 def test_predictions_of_an_only_model_are_read():
-    found = one({"ranks": RANKS, "top_ids": TOP_IDS})
+    found = some({"ranks": RANKS, "top_ids": TOP_IDS})
     assert found.ranks.tolist() == [[3, 1]]
-    np.testing.assert_array_equal(found.top_ids, TOP_IDS[:2])
+    assert found.lengths.tolist() == [2]
+    np.testing.assert_array_equal(found.top_ids, TOP_IDS[0, :2])
+
+
+def test_predictions_of_several_sessions_stand_one_after_the_other():
+    ranks = np.array([[3, 1, 0], [7, 0, 0], [0, 0, 0], [2, 4, 6]])
+    features = {"ranks_popular": [[9, 8], [5], [], [1, 2, 3]], "item_indices": [[2, 4, 5], [6, 7], [8], [2, 3, 4, 5]]}
+    found = some({"ranks": ranks, "top_ids": np.arange(24).reshape(4, 3, 2)}, baselines=["popular"], **features)
+    assert found.lengths.tolist() == [2, 1, 0, 3]
+    assert found.ranks.tolist() == [[3, 1, 7, 2, 4, 6], [9, 8, 5, 1, 2, 3]]
+    assert found.targets.tolist() == [4, 5, 7, 3, 4, 5]
+    assert found.top_ids.tolist() == [[0, 1], [2, 3], [6, 7], [18, 19], [20, 21], [22, 23]]
+    assert found.fingerprints.tolist() == [bootstrap.fingerprint(f"s{row}".encode(), 0) for row in range(4)]
 
 
 def test_ties_are_the_model_s_own_and_unknown_where_it_does_not_say():
-    tied = np.array([True, False, False, False])
-    assert one({"ranks": RANKS, "tied": tied}).tied == 1
-    assert one({"candidate": {"ranks": RANKS}, "served": {"ranks": RANKS, "tied": tied}}, "candidate").tied is None
+    tied = np.array([[True, False, False, False]])
+    assert some({"ranks": RANKS, "tied": tied}).tied == 1
+    assert some({"candidate": {"ranks": RANKS}, "served": {"ranks": RANKS, "tied": tied}}, "candidate").tied is None
 
 
 def test_predictions_of_two_models_are_read():
-    predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([7, 5, 0])}}
-    assert one(predictions, "candidate", "served").ranks.tolist() == [[3, 1], [7, 5]]
-    assert one(predictions, "candidate").ranks.tolist() == [[3, 1]]
+    predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([[7, 5, 0]])}}
+    assert some(predictions, "candidate", "served").ranks.tolist() == [[3, 1], [7, 5]]
+    assert some(predictions, "candidate").ranks.tolist() == [[3, 1]]
 
 
 def test_predictions_as_a_bare_array_are_the_ranks():
-    assert one(RANKS).ranks.tolist() == [[3, 1]]
-    assert one({"candidate": RANKS, "served": RANKS}, "candidate", "served").ranks.tolist() == [[3, 1], [3, 1]]
+    assert some(RANKS).ranks.tolist() == [[3, 1]]
+    assert some({"candidate": RANKS, "served": RANKS}, "candidate", "served").ranks.tolist() == [[3, 1], [3, 1]]
 
 
-def test_baselines_targets_and_slices_come_from_the_features():
-    features = {
-        "ranks_popular": np.array([[9, 8]]),
-        "item_indices": np.array([2, 4, 1]),
-        "slice_popularity": np.array([2, 3]),
-    }
-    found = one({"ranks": RANKS}, baselines=["popular"], **features)
-    assert found.ranks.tolist() == [[3, 1], [9, 8]]
-    assert found.targets.tolist() == [4, 1]
-    assert {name: codes.tolist() for name, codes in found.slices.items()} == {"position": [0, 1], "popularity": [2, 3]}
+def test_slices_come_from_the_features():
+    found = some({"ranks": RANKS}, slice_popularity=[[2, 3]])
+    assert found.slices["popularity"].tolist() == [2, 3]
+    assert found.slices["position"].tolist() == [0, 1]
 
 
 def test_session_of_one_click_makes_no_prediction():
-    assert one({"ranks": np.zeros(4, np.int32)}, baselines=["popular"]).ranks.shape == (2, 0)
+    assert some({"ranks": np.zeros((1, 4), np.int32)}, baselines=["popular"]).ranks.shape == (2, 0)
 
 
 def test_missing_baseline_is_an_error_and_not_a_win():
     with pytest.raises(ValueError, match="made 2 predictions and popular 0"):
-        one({"ranks": RANKS}, baselines=["popular"])
+        some({"ranks": RANKS}, baselines=["popular"])
 
 
 def test_served_model_that_made_other_predictions_is_an_error():
-    predictions = {"candidate": {"ranks": RANKS}, "served": {"ranks": np.array([7, 0])}}
-    with pytest.raises(ValueError, match=r"and served 1: .* gate.compare_served=false"):
-        one(predictions, "candidate", "served")
+    """In the second session alone; in all the numbers are equal."""
+    predictions = {"candidate": {"ranks": np.array([[1, 0], [1, 2]])}, "served": {"ranks": np.array([[7, 2], [7, 0]])}}
+    with pytest.raises(ValueError, match=r"made 1 predictions and served 2: .* gate.compare_served=false"):
+        some(predictions, "candidate", "served", item_indices=[[2, 3], [2, 3]])
 
 
 def by_name(found):
@@ -81,7 +91,7 @@ def by_name(found):
 
 def test_accumulators_merge_in_any_order_and_between_batches():
     combiner = SessionCombiner("", None, Settings(baselines=("popular",), rivals=("popular",)))
-    sessions = [one(np.array([rank]), baselines=["popular"], ranks_popular=np.array([2])) for rank in range(1, 1401)]
+    sessions = [some(np.array([[rank]]), baselines=["popular"], ranks_popular=[[2]]) for rank in range(1, 1401)]
     shares = [combiner.create_accumulator() for _ in range(3)]
     for number, session in enumerate(sessions):
         shares[number % 2] = combiner.add_input(shares[number % 2], session)  # the third stays empty
