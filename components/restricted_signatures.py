@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from nextclick.components import contract, features, restrictions
-from nextclick.components.request_checks import at_most, size_checks
+from nextclick.components.request_checks import at_most, same_rows, size_checks
 from nextclick.components.signatures import Signatures
 
 
@@ -38,8 +38,8 @@ class RestrictedSignatures(Signatures):
           allow_item_ids: string [batch, n]; a row without an id may be answered everything.
         """
         sessions = self._checked(item_ids)
-        exclude = self._places(exclude_item_ids, contract.MAX_LIST_ITEMS)
-        allow = self._places(allow_item_ids, contract.MAX_LIST_ITEMS)
+        exclude = self._places(exclude_item_ids, item_ids, contract.MAX_LIST_ITEMS)
+        allow = self._places(allow_item_ids, item_ids, contract.MAX_LIST_ITEMS)
         scores = restrictions.without(self.all_scores(sessions), exclude)
         scores = restrictions.only(scores, allow, tf.reduce_any(allow_item_ids != "", axis=1))
         return self.answer(*restrictions.best(scores, self.top_k))
@@ -50,7 +50,7 @@ class RestrictedSignatures(Signatures):
         Unknown candidates and repeats are left out, items of the session are not, whatever `exclude_seen` says.
         """
         vectors, newest, known = self.last_states(self._checked(item_ids))
-        places = self._places(candidate_item_ids, contract.MAX_CANDIDATES)
+        places = self._places(candidate_item_ids, item_ids, contract.MAX_CANDIDATES)
         width = tf.shape(candidate_item_ids)[1]
         dense = tf.sort(places.to_tensor(-1), axis=1)
         dense = tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]], constant_values=-1)
@@ -63,7 +63,11 @@ class RestrictedSignatures(Signatures):
         with tf.control_dependencies(size_checks(tf.shape(item_ids)[0], tf.shape(item_ids)[1])):
             return self.encoder.checked({contract.ITEM_IDS: features.to_ragged(tf.identity(item_ids))})
 
-    def _places(self, item_ids: tf.Tensor, most: int) -> Any:
-        """Places of a list's ids, of which a row may have `most`: int64 ragged [batch, (n)]."""
-        with tf.control_dependencies([at_most(tf.shape(item_ids)[1], most, "a list", "items")]):
-            return self.places(self.encoder.checked({contract.ITEM_IDS: features.to_ragged(tf.identity(item_ids))}))
+    def _places(self, listed: tf.Tensor, item_ids: tf.Tensor, most: int) -> Any:
+        """Places of a list's ids, of which a row may have `most`, one row a session: int64 ragged [batch, (n)]."""
+        checks = [
+            at_most(tf.shape(listed)[1], most, "a list", "items"),
+            same_rows(listed, item_ids, "a list"),
+        ]
+        with tf.control_dependencies(checks):
+            return self.places(self.encoder.checked({contract.ITEM_IDS: features.to_ragged(tf.identity(listed))}))

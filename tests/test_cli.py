@@ -67,6 +67,14 @@ def test_unknown_command_and_option_exit_2():
         assert caught.value.code == 2
 
 
+@pytest.mark.parametrize("command", [["schema"], ["compile", "--target", "kubeflow"], ["batch-predict"]])
+def test_commands_that_show_no_configuration_refuse_to(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*command, "--data", "a.csv", "--output", "x", "--show-config"])
+    assert caught.value.code == 2
+    assert "--show-config" in capsys.readouterr().err
+
+
 def test_show_config_prints_a_file_that_config_reads(tmp_path, capsys):
     arguments = ["--config", "quick", "--data", "a,b.csv", "c.csv", "--data", "d.csv", "--set", "seed=9"]
     assert cli.main(["run", *arguments, "--show-config"]) == 0

@@ -3,30 +3,37 @@
 NEXTCLICK_FUZZ_REQUESTS=10000 makes it thorough.
 """
 
+import collections
 import concurrent.futures
 import os
 import random
 
 import grpc
 import pytest
+import recommender_runs as runs
 import tiny_models
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from nextclick.pipeline.benchmarks import untrained
 from nextclick.serving import server
 from nextclick.serving.client import Client
 
 REQUESTS = int(os.environ.get("NEXTCLICK_FUZZ_REQUESTS", "1500"))
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+LIST_ITEMS = 60
 DTYPES = [number for number in types_pb2.DataType.values() if number != types_pb2.DT_STRING]
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    base = tmp_path_factory.mktemp("models") / "tiny"
-    base.mkdir()
-    tiny_models.save(base / "1")
-    with server.running("--model", str(base), "--server", "local") as facts:
+    root = tmp_path_factory.mktemp("root")
+    for model in ("tiny", "lists"):
+        (root / "serving" / model).mkdir(parents=True)
+    tiny_models.save(root / "serving" / "tiny" / "1")
+    untrained.export(runs.CONFIG, LIST_ITEMS, root / "serving" / "lists" / "1")
+    (root / "serving" / "lists" / "vocabulary.txt").unlink()
+    with server.running("--root", str(root), "--server", "local") as facts:
         yield facts["grpc"]
 
 
@@ -169,10 +176,88 @@ def unharmed(made, chance):
     return {"OK"}
 
 
+def good_lists(chance):
+    """A right request to a signature with lists."""
+    made = predict_pb2.PredictRequest()
+    made.model_spec.name = "lists"
+    made.model_spec.signature_name = chance.choice(list(LISTS))
+    rows = chance.randint(1, 4)
+    for name in ("item_ids", *LISTS[made.model_spec.signature_name]):
+        fill(made.inputs[name], chance, rows, chance.randint(0 if name != "item_ids" else 1, 6))
+    return made
+
+
+LISTS = {"recommend": ["exclude_item_ids", "allow_item_ids"], "rank_candidates": ["candidate_item_ids"]}
+
+
+def fill(tensor, chance, rows, length):
+    tensor.Clear()
+    tensor.dtype = types_pb2.DT_STRING
+    for size in (rows, length):
+        tensor.tensor_shape.dim.add(size=size)
+    known = [str(100_000_000 + number).encode() for number in range(LIST_ITEMS)]
+    tensor.string_val.extend(chance.choice([*known, b"", b"\xff\xfe"]) for _ in range(rows * length))
+
+
+def any_list(made, chance):
+    return made.inputs[chance.choice(LISTS[made.model_spec.signature_name])]
+
+
+def unharmed_lists(made, chance):
+    return {"OK"}
+
+
+def no_list(made, chance):
+    del made.inputs[chance.choice(LISTS[made.model_spec.signature_name])]
+    return {"INVALID_ARGUMENT"}
+
+
+def list_of_another_signature(made, chance):
+    (other,) = set(LISTS) - {made.model_spec.signature_name}
+    fill(made.inputs[chance.choice(LISTS[other])], chance, 1, 1)
+    return {"INVALID_ARGUMENT"}
+
+
+def list_of_wrong_dtype(made, chance):
+    any_list(made, chance).dtype = chance.choice(DTYPES)
+    return {"INVALID_ARGUMENT"}
+
+
+def list_of_wrong_rank(made, chance):
+    dims = any_list(made, chance).tensor_shape.dim
+    del dims[:]
+    for _ in range(chance.choice([0, 1, 3])):
+        dims.add(size=1)
+    return {"INVALID_ARGUMENT"}
+
+
+def list_with_other_rows(made, chance):
+    rows = made.inputs["item_ids"].tensor_shape.dim[0].size
+    fill(any_list(made, chance), chance, chance.choice([0, rows + 1, 2 * rows]), 3)
+    return {"INVALID_ARGUMENT"}
+
+
+def too_long_list(made, chance):
+    most = 1_000 if made.model_spec.signature_name == "rank_candidates" else 10_000
+    any_list(made, chance).tensor_shape.dim[1].size = chance.choice([most + 1, 2**40])
+    return {"INVALID_ARGUMENT"}
+
+
+def too_long_id_in_a_list(made, chance):
+    tensor, rows = any_list(made, chance), made.inputs["item_ids"].tensor_shape.dim[0].size
+    fill(tensor, chance, rows, 2)
+    tensor.string_val[0] = b"x" * chance.choice([257, 100_000])
+    return {"INVALID_ARGUMENT"}
+
+
 MUTATIONS = [
     wrong_dtype, unknown_dtype, wrong_rank, unknown_rank, wild_dimension, long_rows, empty, long_id, longest_id,
     values_do_not_match_the_shape, content_for_strings, other_input, no_input, other_signature, wild_indices,
     signature_of_another_input, other_model, no_model, other_version, other_label, other_output, unharmed,
+]  # fmt: skip
+LIST_MUTATIONS = [
+    unharmed_lists, no_list, list_of_another_signature, list_of_wrong_dtype, list_of_wrong_rank, list_with_other_rows,
+    too_long_list, too_long_id_in_a_list,
 ]  # fmt: skip
 
 
@@ -180,12 +265,14 @@ def test_every_request_gets_its_status_and_the_server_lives_on(address):
     chance = random.Random(8)
     cases = []
     for number in range(REQUESTS):
-        made, mutate = good(chance), MUTATIONS[number % len(MUTATIONS)]
+        mutate = (MUTATIONS + LIST_MUTATIONS)[number % len(MUTATIONS + LIST_MUTATIONS)]
+        made = good_lists(chance) if mutate in LIST_MUTATIONS else good(chance)
         cases.append((mutate.__name__, made, mutate(made, chance)))
     with grpc.insecure_channel(address) as channel, concurrent.futures.ThreadPoolExecutor(8) as pool:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         statuses = list(pool.map(lambda case: status_of(stub.Predict, case[1]), cases))
     wrong = [(name, status) for (name, _, wanted), status in zip(cases, statuses, strict=True) if status not in wanted]
+    print(collections.Counter(statuses))
     assert wrong == []
     still_right(address)
 

@@ -24,7 +24,7 @@ DEFAULT_K = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `nextclick batch-predict`."""
-    options.add_config(parser)
+    options.add_config(parser, show=False)
     options.add_root(parser)
     parser.add_argument("--model", metavar="DIR", help="this model, not the one pushed under --root")
     parser.add_argument("--output", metavar="DIR", required=True, help="folder of the results")

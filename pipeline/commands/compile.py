@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `nextclick compile`."""
     parser.add_argument("--target", choices=("kubeflow", "vertex"), required=True, help="where the pipeline will run")
     parser.add_argument("--output", metavar="FILE", required=True, help=".yaml for Kubeflow, .json for Vertex")
-    options.add_config(parser)
+    options.add_config(parser, show=False)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from nextclick.pipeline.commands import options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `nextclick schema`."""
-    options.add_config(parser)
+    options.add_config(parser, show=False)
     options.add_root(parser)
     parser.add_argument("--output", metavar="FILE", help="where to write it; standard output without")
 
