@@ -1,6 +1,8 @@
 """run_fn: what the later components read of a training, and what becomes of one that cannot or must not learn."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -111,3 +113,20 @@ def test_threads_that_come_too_late_are_told(capsys):
     assert "has no effect" in capsys.readouterr().err
     trainer.set_threads(0)
     assert capsys.readouterr().err == ""
+
+
+def test_threads_are_set_before_a_run_starts_tensorflow(tmp_path):
+    code = (
+        "import sys\n"
+        "from nextclick.pipeline import cli\n"
+        "found = cli.main(['run', '--data', 'missing.csv', '--root', 'root', '--set', 'training.threads=1'])\n"
+        "import tensorflow as tf\n"
+        "from nextclick.components import trainer\n"
+        "tf.constant(1.0) + 1.0\n"
+        "trainer.set_threads(1)\n"
+        "threads = tf.config.threading\n"
+        "print(found, threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.stdout.split() == ["2", "1", "1"]
+    assert "has no effect" not in done.stderr

@@ -36,8 +36,11 @@ def main(args: argparse.Namespace) -> int:
     if args.show_config:
         sys.stdout.write(overrides.to_toml(effective))
         return 0
+    from nextclick.components import trainer
     from nextclick.pipeline import local, occasion  # imports TFX, ten seconds
 
+    # Before any component computes: TensorFlow's threads cannot be changed once they run.
+    trainer.set_threads(effective.training.threads)
     reason = "asked for"
     if args.if_changed:
         found = occasion.look(effective, Path(args.root))

@@ -35,8 +35,10 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(overrides.to_toml(effective))
         return 0
     search_space.parse(effective)  # a wrong space ends here, before any data are read
+    from nextclick.components import trainer
     from nextclick.pipeline import tuning  # imports TFX, ten seconds
 
+    trainer.set_threads(effective.training.threads)  # before any component starts TensorFlow
     found = tuning.tune(effective, Path(args.root))
     options.write_json(args.json, found)
     for place, trial in enumerate(found["trials"], 1):
