@@ -96,7 +96,7 @@ def wait_for(condition):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc")
 def test_versions_are_pushed_under_load_corrupt_ones_among_them(tmp_path):
-    """Every other version is corrupt; at the end SIGTERM comes under load."""
+    """Every other version is corrupt. (SIGTERM under load: tests/test_server.py.)"""
     base = tmp_path / "tiny"
     base.mkdir()
     tiny_models.save(base / "1")
