@@ -17,6 +17,7 @@ import tf_keras
 
 from nextclick.components import contract, side_inputs
 from nextclick.components.attention import CausalReadout
+from nextclick.components.backward import BackwardReader
 from nextclick.components.gru import GatedRecurrent
 from nextclick.components.side_embeddings import SideEmbeddings
 from nextclick.pipeline.config import Config, ModelConfig
@@ -67,10 +68,12 @@ class Recommender(tf_keras.Model):
         if side and self.settings.side_features != "off":
             mode, width = self.settings.side_features, self.settings.side_embedding_size
             self.side = SideEmbeddings(side, mode, width, name="side")
-        self.readout = self.projection = None
+        self.readout = self.backward = self.projection = None
         if self.settings.attention == "last_state":
             self.readout = CausalReadout(self.settings.embedding_size, name="readout")
-        elif self.settings.hidden_units != self.settings.embedding_size:
+        if self.settings.bidirectional:
+            self.backward = BackwardReader(self.settings.hidden_units, use_gpu=use_gpu, name="backward")
+        if self.backward or (not self.readout and self.settings.hidden_units != self.settings.embedding_size):
             self.projection = tf_keras.layers.Dense(self.settings.embedding_size, use_bias=False, name="projection")
 
     def build(self, input_shape: Any = None) -> None:
@@ -92,23 +95,45 @@ class Recommender(tf_keras.Model):
             width = self.side.output_width(width)
         for number, layer in enumerate(self.recurrent):
             layer.build([None, None, units if number else width])
-        for head in (self.readout, self.projection):
-            if head is not None:
-                head.build([None, None, units])
+        if self.readout is not None:
+            self.readout.build([None, None, units])
+        if self.backward is not None:
+            self.backward.build([None, None, width])
+        if self.projection is not None:
+            forward = units if self.readout is None else self.settings.embedding_size
+            self.projection.build([None, forward + (units if self.backward else 0)])
         self.built = True
 
-    def call(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self,
+        item_indices: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+        places: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """The session's vector after each of its items.
 
         Args:
           item_indices: int [batch, time], 0 = padding at the right; [batch, time, 1 + features] with side features.
           training: dropout is on.
           seed: int32 [2], of the dropout; needed in training.
+          places: what `vectors_at` is asked for, which then is the answer.
 
         Returns: float32 [batch, time, embedding_size].
         """
-        states = self._states(item_indices, training, seed)
-        return tf.transpose(self._compared(states if self.readout is None else self.readout(states)), [1, 0, 2])
+        if places is not None:
+            return self._vectors_at(item_indices, places)
+        inputs = self._inputs(item_indices, training, seed)
+        states = self._states(inputs, training, seed)
+        read = states if self.readout is None else self.readout(states)
+        if self.backward is not None:
+            mask = (
+                self._state_mask(tf.reduce_prod(tf.shape(inputs)[:2]), len(self.recurrent), seed) if training else None
+            )
+            states = self.backward(inputs, training=training, state_mask=mask)
+            rate = self.settings.dropout if training else 0.0
+            read = tf.concat([read, _dropout(states, rate, seed, 1 + len(self.recurrent))], axis=-1)
+        return tf.transpose(self._compared(read), [1, 0, 2])
 
     def vectors_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """The session's vector after one of its items alone, which costs less than after all.
@@ -119,11 +144,20 @@ class Recommender(tf_keras.Model):
 
         Returns: float32 [batch, embedding_size], as `call` has it there.
         """
-        states = self._states(item_indices)
-        if self.readout is not None:
-            return self._compared(self.readout.at(states, places))
+        vectors: tf.Tensor = self(item_indices, places=places)  # Keras saves what was called
+        return vectors
+
+    def _vectors_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        inputs = self._inputs(item_indices)
+        states = self._states(inputs)
         rows = tf.range(tf.shape(states)[1])
-        return self._compared(tf.gather_nd(states, tf.stack([places, rows], axis=1)))
+        if self.readout is None:
+            read = tf.gather_nd(states, tf.stack([places, rows], axis=1))
+        else:
+            read = self.readout.at(states, places)
+        if self.backward is not None:
+            read = tf.concat([read, self.backward.at(inputs, places)], axis=-1)
+        return self._compared(read)
 
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
         """What session vectors are multiplied with: float32 [items, embedding_size], or [..., embedding_size].
@@ -154,16 +188,19 @@ class Recommender(tf_keras.Model):
             "use_gpu": self.use_gpu,
         }
 
-    def _states(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """The last GRU layer's states, float32 [time, batch, units]; arguments as in `call`."""
-        rate = self.settings.dropout if training else 0.0
-        states = tf.gather(self.embedding, side_inputs.items_of(item_indices))  # [batch, time, embedding_size]
+    def _inputs(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """What the first layer reads, float32 [time, batch, width]; arguments as in `call`."""
+        inputs = tf.gather(self.embedding, side_inputs.items_of(item_indices))  # [batch, time, embedding_size]
         if self.side is not None:
-            states = self.side(states, item_indices[:, :, 1:])
-        states = tf.transpose(states, [1, 0, 2])  # [time, batch, width]
-        states = _dropout(states, rate, seed, 0)
+            inputs = self.side(inputs, item_indices[:, :, 1:])
+        inputs = tf.transpose(inputs, [1, 0, 2])  # [time, batch, width]
+        return _dropout(inputs, self.settings.dropout if training else 0.0, seed, 0)
+
+    def _states(self, inputs: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """The last GRU layer's states, float32 [time, batch, units], of `_inputs`."""
+        rate, rows, states = self.settings.dropout if training else 0.0, tf.shape(inputs)[1], inputs
         for number, layer in enumerate(self.recurrent):
-            mask = self._state_mask(item_indices, number, seed) if training else None
+            mask = self._state_mask(rows, number, seed) if training else None
             states = layer(states, training=training, state_mask=mask)
             states = _dropout(states, rate, seed, 1 + number)
         return states
@@ -173,12 +210,12 @@ class Recommender(tf_keras.Model):
         vectors = states if self.projection is None else self.projection(states)
         return _unit_length(vectors) * self.temperature if self.settings.normalize else vectors
 
-    def _state_mask(self, item_indices: tf.Tensor, layer: int, seed: tf.Tensor | None) -> tf.Tensor | None:
-        """Recurrent dropout's mask of one layer, float32 [batch, units]; None where nothing is dropped."""
+    def _state_mask(self, rows: tf.Tensor, layer: int, seed: tf.Tensor | None) -> tf.Tensor | None:
+        """Recurrent dropout's mask of one layer, float32 [rows, units]; None where nothing is dropped."""
         rate = self.settings.recurrent_dropout
         if not rate or seed is None:
             return None
-        ones = tf.ones([tf.shape(item_indices)[0], self.settings.hidden_units])
+        ones = tf.ones([rows, self.settings.hidden_units])
         return _dropout(ones, rate, seed, _FIRST_RECURRENT_STREAM + layer)
 
 

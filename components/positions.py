@@ -1,7 +1,8 @@
 """Every prefix of a session as one prediction: session vectors, ranks and recommendations, within bounded memory.
 
 A prediction looks at the newest `lookback` items, in evaluation exactly as in serving. One pass over the first
-`lookback` items of a session gives the vector after each of them; every later prefix is a row of its own.
+`lookback` items of a session gives the vector after each of them; every later prefix is a row of its own, and every
+prefix is one for a network that reads it backwards.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
     """
     lookback = scorer.lookback
     inputs = sessions[:, :-1]  # the last item is a target only
+    if scorer.alone:
+        newest = features.newest_first(side_inputs.items_of(inputs), scorer.steps)
+        return Positions(*_each_alone(scorer, inputs), newest)
     heads = inputs[:, :lookback]
     head = _head_positions(scorer, heads)
     windows = _late_windows(inputs, lookback)
@@ -115,6 +119,29 @@ def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> tuple[tf
             tf.reduce_any(side_inputs.items_of(rows) >= scorer.first_item, axis=1),
         ),
         (rows,),
+        _CHUNK_ROWS,
+        (tf.TensorSpec([None, scorer.width], tf.float32), tf.TensorSpec([None], tf.bool)),
+    )
+    return vectors, known
+
+
+def _each_alone(scorer: Scorer, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """`vectors` and `known` of Positions, each prefix a row, those of a chunk no wider than its longest."""
+    events = inputs.flat_values
+    places = tf.ragged.range(inputs.row_lengths()).flat_values
+    lengths = tf.cast(tf.minimum(places + 1, scorer.lookback), tf.int32)
+
+    def encoded(last: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        offsets = tf.range(tf.reduce_max(lengths))
+        inside = offsets < lengths[:, None]
+        rows = tf.gather(events, tf.where(inside, (last - lengths + 1)[:, None] + offsets, 0))
+        rows *= tf.cast(tf.reshape(inside, [*tf.unstack(tf.shape(inside)), *[1] * (rows.shape.rank - 2)]), rows.dtype)
+        known = tf.reduce_any(side_inputs.items_of(rows) >= scorer.first_item, axis=1)
+        return scorer.encode_at(rows, lengths - 1), known
+
+    vectors, known = _in_chunks(
+        encoded,
+        (tf.range(tf.size(lengths)), lengths),
         _CHUNK_ROWS,
         (tf.TensorSpec([None, scorer.width], tf.float32), tf.TensorSpec([None], tf.bool)),
     )

@@ -41,6 +41,8 @@ class Scorer(tf.Module):
         self.vote = vote and len(self.models) > 1
         self.items, self.first_item = self.model.items, self.model.first_item
         self.width = sum(model.settings.embedding_size for model in self.models)
+        # Whether prefixes are better encoded one by one, since `encode` runs over each of them (see backward.py).
+        self.alone = any(model.settings.bidirectional for model in self.models)
         # Newest items of a session that `scores` is given beside the session's vector.
         self.steps = min(hybrid.steps, lookback) if hybrid else 0
         self._follows = vectors is None

@@ -115,6 +115,9 @@ class ModelConfig:
         "mean of the answers stands beside it",
         choices=("off", "last_state"),
     )
+    bidirectional: bool = setting(
+        False, "a second GRU reads what was clicked so far backwards; t clicks train t (t + 1) / 2 of its steps"
+    )
     tied_embeddings: bool = setting(True, "score items with the input embedding instead of a matrix of their own")
     normalize: bool = setting(True, "L2-normalise item and session vectors before they are compared")
     temperature: float = setting(

@@ -27,6 +27,8 @@ VARIANTS = {
     "projection": {"hidden_units": 12},
     "plain": {"normalize": False, "tied_embeddings": False},
     "attention": {"attention": "last_state", "hidden_units": 12},
+    "bidirectional": {"bidirectional": True},
+    "both": {"bidirectional": True, "attention": "last_state", "layers": 2, "hidden_units": 12},
 }
 
 
@@ -137,7 +139,7 @@ def test_recurrent_dropout_hides_the_state_of_earlier_steps_in_training_only():
 
 def test_recurrent_dropout_has_one_mask_a_sequence_of_its_share_in_each_layer():
     model = model_of(recurrent_dropout=0.8, hidden_units=64, layers=2)
-    masks = [model._state_mask(tf.zeros([50, 7], tf.int32), layer, tf.constant([3, 64])).numpy() for layer in (0, 1)]
+    masks = [model._state_mask(50, layer, tf.constant([3, 64])).numpy() for layer in (0, 1)]
     assert masks[0].shape == (50, 64)
     assert np.unique(masks[0]) == pytest.approx([0, 5])
     assert (masks[0] == 0).mean() == pytest.approx(0.8, abs=0.03)
@@ -158,8 +160,10 @@ def test_recurrent_dropout_has_one_mask_a_sequence_of_its_share_in_each_layer():
             {"hidden_units": 12, "attention": "last_state"},
             53 * 8 + 36 * (8 + 12 + 2) + 12 * 12 + 64 * 12 + 2 * 12 * 8,
         ),
+        # Two GRUs over the item vectors; both states are projected together.
+        ({"hidden_units": 12, "bidirectional": True}, 53 * 8 + 2 * 36 * (8 + 12 + 2) + 2 * 12 * 8),
     ],
-    ids=["tied", "untied", "bias", "two layers", "projection", "attention"],
+    ids=["tied", "untied", "bias", "two layers", "projection", "attention", "bidirectional"],
 )
 def test_parameters_are_those_of_the_options(settings, parameters):
     assert model_of(**settings).count_params() == parameters

@@ -14,6 +14,7 @@ from nextclick.pipeline import config as configuration
 
 NETWORKS = {
     "attention": {"model.attention": "last_state", "model.recurrent_dropout": 0.1, "model.hidden_units": 12},
+    "bidirectional": {"model.bidirectional": True, "model.recurrent_dropout": 0.1},
 }
 SETTINGS = {"training.epochs": 5, "training.members": 2, "serving.weights": "int8", "hybrid.kind": "off"}
 

@@ -19,7 +19,11 @@ UNKNOWN = 2_147_483_647
 SESSIONS = [[5, 9, 30, 7, 8, 9, 10], [], [4], [5, 6], [5, 1, 9, 2], [1, 2, 5, 6], [9, 9, 9, 9], [1, 1, 1, 1, 5, 1]]
 
 
-NETWORKS = {"default": {}, "attention": {"model.attention": "last_state"}}
+NETWORKS = {
+    "default": {},
+    "attention": {"model.attention": "last_state"},
+    "bidirectional": {"model.bidirectional": True},
+}
 
 
 @pytest.fixture(scope="module", params=NETWORKS.values(), ids=NETWORKS.keys())
