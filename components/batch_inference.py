@@ -3,7 +3,8 @@
     files ─► ReadLog ─► batches of clicks by shard ─► GroupByKey ─► one TFRecord file of raw examples a shard   (once)
     a shard's examples ─► RunInference (tfx-bsl) on `predict_examples` ─► one Parquet or JSONL file       (each shard)
 
-A shard's result has its name only once it is whole: what is there need not be computed again.
+A shard's result has its name only once it is whole: what is there need not be computed again. The pipeline's optional
+node BulkInferrer answers a split's examples by `bulk_infer`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
+from apache_beam.ml.inference import base as inference
+from tensorflow_serving.apis import prediction_log_pb2
 from tfx_bsl.public.beam import run_inference
 from tfx_bsl.public.proto import model_spec_pb2
 
@@ -59,22 +62,52 @@ def read_sessions(
 
 def predict(root: Any, shard: str, model_path: str, *, k: int, target: str, kind: str) -> None:
     """Adds the steps that write the k best items of each session of a shard's examples to a file."""
-    spec = model_spec_pb2.InferenceSpecType()
-    spec.saved_model_spec.model_path = model_path
-    spec.saved_model_spec.signature_name.append(contract.SIGNATURE_EXAMPLES)
-    spec.batch_parameters.max_batch_size = _BATCH_SESSIONS
     (
         root
         | "Read" >> beam.io.ReadFromTFRecord(shard)
-        | "RunInference" >> run_inference.RunInference(spec)
+        | "RunInference" >> _inference(model_path)
         | "Answer" >> beam.Map(answer, k)
         | "Collect" >> beam.combiners.ToList()
         | "Write" >> beam.Map(write_rows, target, kind)
     )
 
 
-def answer(log: Any, k: int) -> dict[str, Any]:
-    """A row of the result, of a PredictionLog of one example."""
+def bulk_infer(root: Any, files: Sequence[str], model_path: str, *, logs: str, answers: str) -> None:
+    """Adds the steps that answer all examples of some files, as TFX's BulkInferrer does and as Parquet.
+
+    Args:
+        root: a Beam pipeline.
+        files: raw examples.
+        model_path: folder of a SavedModel.
+        logs: prefix of the files of PredictionLogs.
+        answers: prefix of the Parquet files.
+    """
+    predicted = (
+        root
+        | "Files" >> beam.Create(files)
+        | "Read" >> beam.io.ReadAllFromTFRecord()
+        | "RunInference" >> _inference(model_path)
+    )
+    coder = beam.coders.ProtoCoder(prediction_log_pb2.PredictionLog)
+    _ = predicted | "WriteLogs" >> beam.io.WriteToTFRecord(logs, file_name_suffix=".gz", coder=coder)
+    rows = predicted | "Answer" >> beam.Map(answer)
+    _ = rows | "WriteAnswers" >> beam.io.WriteToParquet(answers, SCHEMA, file_name_suffix=".parquet")
+
+
+def _inference(model_path: str) -> beam.PTransform:
+    """Serialised examples → PredictionLogs.
+
+    By the handler itself: tfx-bsl's transform RunInference wraps it in one that forgets the limit of a batch.
+    """
+    spec = model_spec_pb2.InferenceSpecType()
+    spec.saved_model_spec.model_path = model_path
+    spec.saved_model_spec.signature_name.append(contract.SIGNATURE_EXAMPLES)
+    spec.batch_parameters.max_batch_size = _BATCH_SESSIONS
+    return inference.RunInference(run_inference.CreateModelHandler(spec))
+
+
+def answer(log: Any, k: int | None = None) -> dict[str, Any]:
+    """A row of the result, of a PredictionLog of one example; all that the model answered where there is no k."""
     predicted = log.predict_log
     example = tf.train.Example.FromString(predicted.request.inputs[contract.INPUT_EXAMPLES].string_val[0])
     ids = tf.make_ndarray(predicted.response.outputs[contract.OUTPUT_ITEM_IDS]).ravel()

@@ -7,6 +7,7 @@ ServedModel             served.py              the model that is served now, as 
 BaselineRanks           baseline_examples.py   the test split with the baselines' ranks
 GateEvaluator           tfma_metrics.py        TFMA, against the served model if there is one; blesses or refuses
 AtomicPusher            push.py                publishes a blessed model
+BatchedBulkInferrer     batch_inference.py     a blessed model's answers to the sessions of a split
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from google.protobuf import json_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
+from tfx.components.bulk_inferrer import executor as bulk_inferrer_executor
 from tfx.components.evaluator import constants as evaluator_constants
 from tfx.components.example_validator import executor as validator_executor
 from tfx.components.pusher import executor as pusher_executor
@@ -36,6 +38,7 @@ from tfx.utils import io_utils, path_utils
 from nextclick.components import (
     anomalies,
     baseline_examples,
+    batch_inference,
     contract,
     evaluating,
     evaluation_facts,
@@ -299,3 +302,28 @@ class AtomicPusherExecutor(pusher_executor.Executor):
             self._MarkNotPushed(pushed)
             pushed.set_string_custom_property("pushed_destination", done.path)
             pushed.set_string_custom_property("already_served_version", done.version)
+
+
+class BatchedBulkInferrerExecutor(bulk_inferrer_executor.Executor):
+    """BulkInferrer on batches that the model takes, whose answers are also there as Parquet."""
+
+    def _run_model_inference(  # after TFX's own look at the blessing
+        self,
+        data_spec: Any,
+        output_example_spec: Any,
+        examples: list[types.Artifact],
+        output_examples: types.Artifact | None,
+        inference_result: types.Artifact,
+        inference_endpoint: Any,
+    ) -> None:
+        """See `batch_inference.bulk_infer`."""
+        files = [path for split in data_spec.example_splits for path in _split_files(examples, split)]
+        make_pipeline: Callable[[], Any] = self._make_beam_pipeline
+        with make_pipeline() as pipeline:
+            batch_inference.bulk_infer(
+                pipeline,
+                files,
+                inference_endpoint.saved_model_spec.model_path,
+                logs=f"{inference_result.uri}/prediction_logs",
+                answers=f"{inference_result.uri}/predictions/part",
+            )

@@ -12,6 +12,7 @@ from typing import Any
 
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
+from tfx.components.bulk_inferrer import component as bulk_inferrer_component
 from tfx.components.example_validator import component as validator_component
 from tfx.components.transform import component as transform_component
 from tfx.dsl.components.base import base_beam_component, base_component, executor_spec
@@ -198,3 +199,11 @@ class AtomicPusher(base_component.BaseComponent):
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )
+
+
+class BatchedBulkInferrer(bulk_inferrer_component.BulkInferrer):
+    """TFX's BulkInferrer whose executor bounds the batches, asks `predict_examples` and adds Parquet; inputs and output
+    `inference_result` are the same.
+    """
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executors.BatchedBulkInferrerExecutor)

@@ -14,6 +14,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from typing import Any, get_origin, get_type_hints
 
+from nextclick.components.contract import MAX_REQUEST_ITEMS
 from nextclick.pipeline.errors import ConfigError
 from nextclick.pipeline.setting import Setting, setting
 
@@ -221,6 +222,11 @@ class ServingConfig:
     infra_validator: str = setting(
         "off", "start TF Serving on the exported model before it is pushed", choices=("off", "docker", "kubernetes")
     )
+    bulk_inferrer: str = setting(
+        "off",
+        "split whose sessions a blessed model answers, as Parquet files in the run's artifacts",
+        choices=("off", "train", "validation", "test"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -427,6 +433,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield "training.folds chooses the epochs of the refit: leave data.refit on, or folds at 1"
     if config.training.ensemble == "vote" and config.training.members == 1:
         yield "training.ensemble=vote needs training.members of 2 or more"
+    if config.serving.bulk_inferrer != "off" and config.data.max_session_length > MAX_REQUEST_ITEMS:
+        yield f"serving.bulk_inferrer needs data.max_session_length of at most {MAX_REQUEST_ITEMS}, as requests do"
     if -1 < config.model.dropout < 0:
         yield f"model.dropout must be -1 or not negative, received {config.model.dropout!r}"
     yield from _column_problems(config.data)

@@ -9,6 +9,9 @@
                                                              ▲
                               ServedModel ── served model ───┘     (with training.warm_start also ─► Trainer)
 
+    serving.infra_validator: model ─► InfraValidator ─► AtomicPusher
+    serving.bulk_inferrer: raw examples, model, blessing ─► BulkInferrer, after AtomicPusher
+
 `create_pipeline` takes one value that holds all a pipeline depends on; it chooses components and joins them, the
 configuration tunes them. The runners (pipeline/local.py, kubeflow/runner.py) know nothing of the model.
 """
@@ -25,6 +28,9 @@ from nextclick.components import contract, nodes
 from nextclick.components.example_gen import SessionExampleGen
 from nextclick.pipeline import config, gate, gate_overrides
 from nextclick.pipeline.config import Config
+
+# The settings of `serving` that the exported model depends on.
+_EXPORT_SETTINGS = ("serving.model_name", "serving.top_k", "serving.weights", "serving.exclude_seen")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +82,10 @@ def create_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
     infra_validator = _infra_validator(plan, trainer, ready.examples)
     if infra_validator:
         components.append(infra_validator)
-    components.append(_pusher(plan, trainer, evaluator, infra_validator))
+    pusher = _pusher(plan, trainer, evaluator, infra_validator)
+    components.append(pusher)
+    if plan.config.serving.bulk_inferrer != "off":
+        components.append(_bulk_inferrer(plan, ready.examples, trainer, evaluator, pusher))
     return _pipeline(plan, components)
 
 
@@ -195,7 +204,7 @@ def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
         train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
         custom_config=_custom_config(
-            plan, "seed", "data.attributes", "data.refit", "features", "model", "training", "hybrid", "serving"
+            plan, "seed", "data.attributes", "data.refit", "features", "model", "training", "hybrid", *_EXPORT_SETTINGS
         ),
     )
 
@@ -256,6 +265,18 @@ def _pusher(plan: Plan, trainer: Any, evaluator: Any, infra_validator: Any) -> A
         serving_base_path=plan.serving_base_path,
         run_id=plan.run_id,
     )
+
+
+def _bulk_inferrer(plan: Plan, examples: Any, trainer: Any, evaluator: Any, pusher: Any) -> Any:
+    """Answers the sessions of a split by a blessed model; only after the push, which must not wait for it."""
+    bulk_inferrer = nodes.BatchedBulkInferrer(
+        examples=examples,
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        data_spec=tfx.proto.DataSpec(example_splits=[plan.config.serving.bulk_inferrer]),
+    )
+    bulk_inferrer.add_upstream_node(pusher)
+    return bulk_inferrer.with_id("BulkInferrer")
 
 
 def _metadata(plan: Plan) -> Any:

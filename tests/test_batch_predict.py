@@ -7,11 +7,14 @@ import csv
 import json
 from pathlib import Path
 
+import gate_parts as parts
 import pyarrow.parquet as pq
 import pytest
 import recommender_runs as runs
 import tensorflow as tf
+from tfx.types import standard_artifacts
 
+from nextclick.components import executors
 from nextclick.pipeline import cli
 
 SESSIONS = {f"s{number}": [item.decode() for item in items] for number, items in enumerate(runs.cyclic_sessions(30, 9))}
@@ -109,3 +112,41 @@ def test_too_many_rejected_rows_end_it_with_the_first_of_them(tmp_path, capsys):
     log.write_text("session_id,item_id,timestamp\na,item 1,never\na,item 2,1000\n")
     assert batch_predict(log, tmp_path / "out") == 2
     assert "1 of 2 rows (50.00%) were rejected" in capsys.readouterr().err
+
+
+def bulk_infer(folder, sessions, blessed):
+    """The folder of BulkInferrer's result, run as TFX runs it on the test split, another split beside."""
+    model = parts.artifact(standard_artifacts.Model, folder / "model")
+    (folder / "model" / "Format-Serving").symlink_to(runs.exported().folder)
+    blessing = parts.artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+    blessing.set_int_custom_property("blessed", blessed)
+    records = [parts.example(name, items) for name, items in sessions.items()]
+    inputs = {
+        "examples": parts.examples_artifact(folder / "examples", train=[b"not an example"], test=records),
+        "model": model,
+        "model_blessing": blessing,
+    }
+    properties = {"data_spec": json.dumps({"example_splits": ["test"]}), "model_spec": "{}"}
+    result = parts.artifact(standard_artifacts.InferenceResult, folder / "result")
+    executor = executors.BatchedBulkInferrerExecutor
+    parts.run_beam(executor, folder, inputs, {"inference_result": result}, properties)
+    return folder / "result"
+
+
+def test_bulk_inferrer_answers_a_split_in_batches_that_the_model_takes(tmp_path):
+    """Beam's batches, left to grow, are of more sessions than the signature takes, which ended the run."""
+    many = {f"more {number}": SESSIONS["s1"] for number in range(5000)}
+    few = {name: items for name, items in SESSIONS.items() if len(items) <= 1000}
+    result = bulk_infer(tmp_path, {**few, **many}, blessed=1)
+    rows = [row for part in sorted((result / "predictions").iterdir()) for row in pq.read_table(part).to_pylist()]
+    assert sorted(row["session_id"] for row in rows) == sorted({**few, **many})
+    wanted = expected(40)
+    for row in rows:
+        items, scores = wanted.get(row["session_id"], wanted["s1"])
+        assert row["item_ids"][0] == items[0] and len(row["item_ids"]) == len(items)
+        assert row["scores"] == pytest.approx(scores.tolist(), abs=1e-4)
+    assert list(result.glob("prediction_logs-*.gz"))
+
+
+def test_bulk_inferrer_leaves_a_refused_model_alone(tmp_path):
+    assert list(bulk_infer(tmp_path, {"s1": SESSIONS["s1"]}, blessed=0).iterdir()) == []

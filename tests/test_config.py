@@ -93,6 +93,13 @@ def test_shortest_session_longer_than_longest_is_refused():
         config.replace(Config(), {"data.min_session_length": 9, "data.max_session_length": 8})
 
 
+def test_bulk_inferrer_on_sessions_longer_than_a_request_is_refused():
+    long = {"data.max_session_length": 1001}
+    config.replace(Config(), long)
+    with pytest.raises(ConfigError, match=r"serving\.bulk_inferrer needs data\.max_session_length of at most 1000"):
+        config.replace(Config(), {**long, "serving.bulk_inferrer": "test"})
+
+
 def test_label_smoothing_of_a_loss_that_has_none_is_refused():
     with pytest.raises(ConfigError, match=r"training\.label_smoothing is of softmax losses"):
         config.replace(Config(), {"training.loss": "bpr_max", "training.label_smoothing": 0.1})

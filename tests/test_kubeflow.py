@@ -51,6 +51,22 @@ def test_specification_needs_no_resolver_no_hook_and_no_cache(specification):
     assert not any(task.get("cachingOptions", {}).get("enableCache") for task in spec["root"]["dag"]["tasks"].values())
 
 
+def test_bulk_inferrer_compiles_and_waits_for_the_push(tmp_path):
+    from kfp import components
+
+    file = tmp_path / "pipeline.yaml"
+    settings = overrides.load("quick", ["serving.bulk_inferrer=test"])
+    runner.compile_pipeline(settings, "kubeflow", file)
+    assert components.load_component_from_file(str(file)).component_spec.implementation.graph is not None
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    task = spec["root"]["dag"]["tasks"]["BulkInferrer"]
+    assert "AtomicPusher" in task["dependentTasks"]
+    assert set(task["inputs"]["artifacts"]) == {"examples", "model", "model_blessing"}
+    executor = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+    arguments = spec["deploymentSpec"]["executors"][executor]["container"]["args"]
+    assert "nextclick.components.executors.BatchedBulkInferrerExecutor" in arguments
+
+
 def test_default_specification_holds_no_path_of_this_machine(tmp_path):
     file = tmp_path / "pipeline.yaml"
     runner.compile_pipeline(config.Config(), "kubeflow", file)

@@ -1,11 +1,14 @@
 """The main job on small real runs: what is left behind, what the cache serves, what stops it, what is refused."""
 
+import csv
 import json
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pipeline_runs as runs
+import pyarrow.parquet as pq
 import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -113,6 +116,20 @@ def test_second_run_is_cached_and_pushes_nothing_new(first, clicks):
     assert after["pushed"] == {**before["pushed"], "already_served": True}
     assert len(list((root / "serving" / "nextclick").iterdir())) == 1
     assert after["evaluation"]["model"] == before["evaluation"]["model"]
+
+
+def test_bulk_inferrer_answers_the_split_it_is_given_and_nothing_is_trained_for_it(first, clicks):
+    root, _, before = first
+    settings = runs.small_settings(serving__bulk_inferrer="test")
+    outcome = runs.nextclick("run", "--data", clicks, "--root", root, *settings)
+    assert outcome.code == 0, outcome.err
+    assert "Trainer" in runs.metrics(root)["run"]["cached_components"]
+    nodes = lineage.latest_run(str(root / "metadata.sqlite"), holding="BulkInferrer")
+    answers = pq.read_table(Path(nodes["BulkInferrer"].outputs["inference_result"].uri) / "predictions").to_pylist()
+    assert len({row["session_id"] for row in answers}) == len(answers) == before["data"]["sessions"]["test"]
+    clicked = {row["session_id"]: row["item_id"] for row in csv.DictReader(clicks.open())}  # the last of each
+    follows = [row["item_ids"][0] == f"item {(int(clicked[row['session_id']].split()[1]) + 1) % 30}" for row in answers]
+    assert sum(follows) > 0.8 * len(answers)
 
 
 def test_untrained_model_is_refused_and_not_pushed(clicks, first, tmp_path):
