@@ -21,7 +21,8 @@ BASE = Row("base: default without the session kNN", {"hybrid.kind": "off"})
 ROWS = (
     BASE,
     Row("default (with the session kNN)", {"hybrid.kind": "session_knn"}),
-    Row("accurate", {"hybrid.kind": "session_knn", "training.epochs": 40, "training.members": 4}),
+    Row("attention", {"model.attention": "last_state"}),
+    Row("bi-directional", {"model.bidirectional": True}),
     Row("no refit: the newest day only chooses", {"data.refit": False}),
     Row("sessions of one item dropped", {"data.drop_single_item_sessions": True}),
     Row("sessions of three clicks at least", {"data.min_session_length": 3}),
