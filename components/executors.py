@@ -191,10 +191,11 @@ class GateEvaluatorExecutor(base_beam_executor.BaseBeamExecutor):
         if not _compares(eval_config, inputs):
             inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
         examples = artifact_utils.get_single_instance(inputs[standard_component_specs.EXAMPLES_KEY])
-        facts = evaluation_facts.read(_facts_path(examples)) if tf.io.gfile.exists(_facts_path(examples)) else None
-        if facts:
+        found = verdict.Verdict()
+        if tf.io.gfile.exists(_facts_path(examples)):
             eval_config = tfma_metrics.with_facts(eval_config, _facts_path(examples))
-        found = verdict.Verdict(drift=facts.tables if facts else ())
+            # The rest is not kept: it is as large as the catalogue.
+            found = dataclasses.replace(found, drift=evaluation_facts.read(_facts_path(examples)).tables)
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
         try:
             self._evaluate(eval_config, inputs, output_dict)

@@ -127,9 +127,28 @@ def _count(ranks: Any, groups: Any, number: int) -> Integers:
     return counted.reshape(number, PLACES).astype(np.int64)
 
 
-def count_items(item_indices: Any, size: int = 0) -> Integers:
-    """How often each item index occurs, int64 [max(size, largest index + 1)], padding included."""
-    return np.bincount(np.asarray(item_indices, np.int64).ravel(), minlength=size).astype(np.int64)
+@dataclasses.dataclass(frozen=True)
+class ItemCounts:
+    """How often items occur: only those that do, since there are few beside a large catalogue. `+` merges.
+
+    Attributes:
+        indices: int64 [any], ascending.
+        times: int64 [any], how often each occurs.
+    """
+
+    indices: Integers
+    times: Integers
+
+    def __add__(self, other: ItemCounts) -> ItemCounts:
+        indices, place = np.unique(np.concatenate([self.indices, other.indices]), return_inverse=True)
+        times = np.zeros(len(indices), np.int64)
+        np.add.at(times, place, np.concatenate([self.times, other.times]))
+        return ItemCounts(indices, times)
+
+
+def count_items(item_indices: Any) -> ItemCounts:
+    """How often each item index occurs, padding included."""
+    return ItemCounts(*np.unique(np.asarray(item_indices, np.int64), return_counts=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +169,7 @@ class Catalogue:
         return len(self.clicks)
 
 
-def list_metrics(catalogue: Catalogue, recommended: Integers, lists: int, targets: Integers) -> dict[str, float]:
+def list_metrics(catalogue: Catalogue, recommended: ItemCounts, lists: int, targets: ItemCounts) -> dict[str, float]:
     """Metrics of the recommended lists, whoever clicks on them.
 
         coverage@20         share of the catalogue that is recommended at least once
@@ -161,9 +180,9 @@ def list_metrics(catalogue: Catalogue, recommended: Integers, lists: int, target
 
     Args:
         catalogue: the items.
-        recommended: int64 [any], how often each index stands in a list, as `count_items` gives it.
+        recommended: how often each index stands in a list.
         lists: number of lists, each of min(TOP_IDS, catalogue size) places.
-        targets: int64 [any], how often each index is the next item, as `count_items` gives it.
+        targets: how often each index is the next item.
     """
     shown, clicked = _in_catalogue(catalogue, recommended), _in_catalogue(catalogue, targets)
     places = lists * min(contract.TOP_IDS, catalogue.size)
@@ -180,7 +199,7 @@ LIST_METRICS = ("coverage@20", "novelty@20", "popularity_lift@20", "invalid@20")
 
 
 def out_of_proportion(
-    catalogue: Catalogue, recommended: Integers, targets: Integers, number: int
+    catalogue: Catalogue, recommended: ItemCounts, targets: ItemCounts, number: int
 ) -> dict[str, list[tuple[int, int, int]]]:
     """The items that are recommended most beyond, and most below, their share of the next clicks.
 
@@ -200,10 +219,13 @@ def out_of_proportion(
     }
 
 
-def _in_catalogue(catalogue: Catalogue, counts: Integers) -> Integers:
+def _in_catalogue(catalogue: Catalogue, counts: ItemCounts) -> Integers:
     """The counts of the catalogue's items alone, int64 [items]."""
-    items = counts[catalogue.first_index : catalogue.first_index + catalogue.size]
-    return np.pad(items, (0, catalogue.size - len(items)))
+    places = counts.indices - catalogue.first_index
+    inside = (places >= 0) & (places < catalogue.size)
+    items = np.zeros(catalogue.size, np.int64)
+    items[places[inside]] = counts.times[inside]
+    return items
 
 
 def _mean(values: npt.NDArray[Any], weights: Integers) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextclick.components import bootstrap, metrics
-from nextclick.components.metrics import MAX_CUTOFF, PLACES, Integers, RankCounts
+from nextclick.components.metrics import MAX_CUTOFF, PLACES, Integers, ItemCounts, RankCounts
 from nextclick.components.prediction_slices import NO_SLICE, Codes, Dimension
 
 _FLOAT32_EXACT = 1 << 24  # up to here every whole number is one of float32's
@@ -86,8 +86,8 @@ class Counts:
         resampled: counts [replicates, rankers] of all predictions.
         resampled_hits: int64 [replicates, slices, rankers], ranks up to the greatest cut-off.
         resampled_predictions: int64 [replicates, slices].
-        shown: int64 [any], how often each item index was recommended.
-        targets: int64 [any], how often each item index was the next item.
+        shown: how often each item index was recommended.
+        targets: how often each item index was the next item.
         tied: predictions whose next item has the score of another candidate.
         tied_of: predictions of which that is known.
     """
@@ -98,8 +98,8 @@ class Counts:
     resampled: RankCounts
     resampled_hits: Integers
     resampled_predictions: Integers
-    shown: Integers
-    targets: Integers
+    shown: ItemCounts
+    targets: ItemCounts
     tied: int
     tied_of: int
 
@@ -151,8 +151,8 @@ class Counts:
             resampled=self.resampled + other.resampled,
             resampled_hits=self.resampled_hits + other.resampled_hits,
             resampled_predictions=self.resampled_predictions + other.resampled_predictions,
-            shown=_add_padded(self.shown, other.shown),
-            targets=_add_padded(self.targets, other.targets),
+            shown=self.shown + other.shown,
+            targets=self.targets + other.targets,
             tied=self.tied + other.tied,
             tied_of=self.tied_of + other.tied_of,
         )
@@ -236,11 +236,3 @@ def _weighted(weights: npt.NDArray[np.uint8], counts: Sequence[Integers]) -> lis
     ends = np.cumsum([np.prod(count.shape[1:], dtype=int) for count in counts])[:-1]
     parts = np.split(sums, ends, axis=1)
     return [part.reshape(-1, *count.shape[1:]) for part, count in zip(parts, counts, strict=True)]
-
-
-def _add_padded(one: Integers, other: Integers) -> Integers:
-    if len(one) < len(other):
-        one, other = other, one
-    total = one.copy()
-    total[: len(other)] += other
-    return total

@@ -10,11 +10,12 @@ from nextclick.pipeline import cli
 
 def test_a_short_benchmark_measures_every_phase(tmp_path, capsys):
     file = tmp_path / "figures.json"
-    short = ["--items", "200", "--sessions", "150", "--preset", "quick"]
+    short = ["--items", "200", "--sessions", "150", "--preset", "quick", "--set", "model.embedding_size=32"]
     assert cli.main(["benchmark", "evaluate", *short, "--json", str(file)]) == 0
     size = json.loads(file.read_text(encoding="utf-8"))["200 items"]
     assert size["sessions"] == 150
-    assert size["item_matrix_bytes"] == 4 * 200 * 64
+    assert size["item_matrix_bytes"] == 4 * 200 * 32
+    assert 2 * size["item_matrix_bytes"] < size["model_bytes"] < 10 << 20  # as trained, and as scored
     for phase in ("signature", "evaluator", "numpy"):
         figures = size[phase]
         assert figures["predictions_per_second"] == size["predictions"] / figures["seconds"] > 0

@@ -141,3 +141,10 @@ def test_list_metrics_equal_a_naive_loop(clicks, lists, targets):
     assert found["novelty@20"] == pytest.approx(sum(bits) / len(bits) if bits else 0, abs=1e-9)
     lift = (sum(shown) / len(shown)) / (sum(wanted) / len(wanted)) if shown and wanted else 0
     assert found["popularity_lift@20"] == pytest.approx(lift)
+
+
+def test_counts_of_items_merge_and_hold_only_items_that_occur():
+    """Dense counts would take Evaluator as much memory as the catalogue is large, once for each slice and batch."""
+    merged = metrics.count_items([[7, 2], [7, 500_000]]) + metrics.count_items([2, 1]) + metrics.count_items([])
+    assert merged.indices.tolist() == [1, 2, 7, 500_000]
+    assert merged.times.tolist() == [1, 2, 2, 1]

@@ -11,7 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nextclick.pipeline import presets
+from nextclick.pipeline import config as configuration
+from nextclick.pipeline import overrides, presets
+from nextclick.pipeline.commands import options
+from nextclick.pipeline.config import Config
 from nextclick.pipeline.errors import ConfigError
 
 PHASES = "nextclick.pipeline.benchmarks.evaluate_phases"
@@ -35,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", choices=tuple(presets.PRESETS), default="default", help="size of the network (%(default)s)"
     )
+    options.add_set(parser)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -44,19 +48,21 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(f"--sessions must be one number or {len(args.items)}, one for each of --items")
     if min(*args.items, *sessions) < 50:
         raise ConfigError("--items and --sessions must be at least 50")
+    config = overrides.load(args.preset, args.assignments)
     sizes = {
-        f"{items:,} items": _measure_size(args.preset, items, number)
+        f"{items:,} items": _measure_size(config, items, number)
         for items, number in zip(args.items, sessions, strict=True)
     }
-    return {"preset": args.preset, "load_average_before": os.getloadavg()[0], **sizes, "peer": PEER}
+    described = {"preset": args.preset, "set": " ".join(args.assignments)}
+    return {**described, "load_average_before": os.getloadavg()[0], **sizes, "peer": PEER}
 
 
-def _measure_size(preset: str, items: int, sessions: int) -> dict[str, Any]:
+def _measure_size(config: Config, items: int, sessions: int) -> dict[str, Any]:
     """Each phase in a process of its own, so that each has its own peak of memory."""
     with tempfile.TemporaryDirectory(prefix="nextclick-benchmark-") as scratch:
-        described = _run("prepare", Path(scratch), preset, items, sessions)
+        described = _run("prepare", Path(scratch), config, items, sessions)
         found = {
-            phase: _run(phase, Path(scratch), preset, items, sessions)
+            phase: _run(phase, Path(scratch), config, items, sessions)
             for phase in ("signature", "evaluator", "evaluator_few", "numpy")
         }
     few = found.pop("evaluator_few")
@@ -77,9 +83,18 @@ def _overhead(evaluator: dict[str, Any], few: dict[str, Any], signature: dict[st
     return found
 
 
-def _run(phase: str, folder: Path, preset: str, items: int, sessions: int) -> dict[str, Any]:
+def _run(phase: str, folder: Path, config: Config, items: int, sessions: int) -> dict[str, Any]:
     """Runs a phase; its progress goes where ours does."""
-    command = [sys.executable, "-m", PHASES, phase, str(folder), preset, str(items), str(sessions)]
+    command = [
+        sys.executable,
+        "-m",
+        PHASES,
+        phase,
+        str(folder),
+        configuration.to_json(config),
+        str(items),
+        str(sessions),
+    ]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     figures: dict[str, Any] = json.loads(output.splitlines()[-1])
     return figures

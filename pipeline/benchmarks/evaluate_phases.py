@@ -1,6 +1,7 @@
 """The phases of `nextclick benchmark evaluate`, each a process of its own, so that each has its own peak of memory.
 
-Takes a phase's name, a folder, a preset, the numbers of items and of test sessions; writes JSON to standard output.
+Takes a phase's name, a folder, a configuration as JSON, the numbers of items and of test sessions; writes JSON to
+standard output.
 
     prepare    an untrained model of that many items, and a test split as BaselineRanks writes it, random ranks included
     signature  the evaluation signature alone, a batch of sessions after the other
@@ -23,20 +24,20 @@ import tensorflow as tf
 
 from nextclick.components import contract
 from nextclick.components.memory import peak_memory_bytes
-from nextclick.pipeline import presets
+from nextclick.pipeline import config as configuration
 from nextclick.pipeline.benchmarks import evaluate_data
 from nextclick.pipeline.benchmarks.evaluate import FEW_SESSIONS
 from nextclick.pipeline.config import Config
 
 _BATCH = 1000  # sessions, as many as TFMA takes
-_NUMPY_SCORES = 1 << 24  # held at a time, as in components/positions.py
+_NUMPY_SCORES = 1 << 24  # held at a time
 
 
 def main() -> int:
     """Runs one phase."""
-    phase, folder, preset, items, sessions = sys.argv[1:]
+    phase, folder, config_json, items, sessions = sys.argv[1:]
     before = peak_memory_bytes()
-    figures = PHASES[phase](Path(folder), presets.PRESETS[preset], int(items), int(sessions))
+    figures = PHASES[phase](Path(folder), configuration.from_json(config_json), int(items), int(sessions))
     json.dump({**figures, "peak_memory_bytes": peak_memory_bytes(), "memory_bytes_at_start": before}, sys.stdout)
     return 0
 
@@ -44,14 +45,15 @@ def main() -> int:
 def _prepare(folder: Path, config: Config, items: int, sessions: int) -> dict[str, Any]:
     from nextclick.pipeline.benchmarks import untrained
 
-    ids = untrained.export(config, items, folder / "model" / "Format-Serving")
+    model = folder / "model" / "Format-Serving"
+    ids = untrained.export(config, items, model)
     evaluate_data.write(folder / evaluate_data.FEW, ids, FEW_SESSIONS, config.seed)
     predictions = evaluate_data.write(folder / evaluate_data.ALL, ids, sessions, config.seed)
     return {
         "sessions": sessions,
         "predictions": predictions,
         "item_matrix_bytes": 4 * items * config.model.embedding_size,
-        "scores_bytes_held_at_a_time": 4 * _NUMPY_SCORES,
+        "model_bytes": sum(path.stat().st_size for path in model.rglob("*") if path.is_file()),
     }
 
 

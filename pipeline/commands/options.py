@@ -23,14 +23,7 @@ def add_root(parser: argparse.ArgumentParser) -> None:
 def add_config(parser: argparse.ArgumentParser, *, show: bool = True) -> None:
     """`--config`, `--set`, the options that are short for a setting and, where the command can, `--show-config`."""
     parser.add_argument("--config", metavar="FILE.toml|PRESET", help="quick, default, accurate, gpu, or a TOML file")
-    parser.add_argument(
-        "--set",
-        metavar="section.key=value",
-        action="append",
-        default=[],
-        dest="assignments",
-        help="one setting; repeatable",
-    )
+    add_set(parser)
     parser.add_argument(
         "--data", metavar="PATH", action="append", nargs="+", default=[], help="files, folders or globs"
     )
@@ -41,6 +34,18 @@ def add_config(parser: argparse.ArgumentParser, *, show: bool = True) -> None:
         parser.add_argument(
             "--show-config", action="store_true", help="print the effective configuration as TOML and stop"
         )
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """`--set`."""
+    parser.add_argument(
+        "--set",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        dest="assignments",
+        help="one setting; repeatable",
+    )
 
 
 def load_config(args: argparse.Namespace) -> Config:
