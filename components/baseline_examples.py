@@ -2,7 +2,7 @@
 
 reads   raw tf.Examples of the training split(s), to fit the baselines, and of the test split; the Transform graph
 writes  the test split's records with the columns that contract.TEST_PERIOD's comment lists,
-        and the facts of the evaluation (evaluation_facts.py)
+        the facts of the evaluation (evaluation_facts.py), and the baselines as SavedModels (baseline_models.py)
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow_transform.output_wrapper import TFTransformOutput
 
-from nextclick.components import baselines, contract, data_drift, evaluation_facts, prediction_slices
+from nextclick.components import (
+    baseline_models,
+    baselines,
+    contract,
+    data_drift,
+    evaluation_facts,
+    prediction_slices,
+)
 from nextclick.components.data_drift import DataCounts, Drift
 from nextclick.components.evaluation_facts import Facts
 from nextclick.components.metrics import Catalogue
@@ -27,6 +35,7 @@ from nextclick.components.session_encoder import Batch, SessionEncoder, joined
 from nextclick.pipeline.config import Config
 
 FACTS_FILE = "facts.npz"
+MODELS_FOLDER = "baseline_models"
 _DAY_MS = 24 * 60 * 60 * 1000
 _MAX_DAYS = 14  # of a longer test period the weeks are slices
 
@@ -52,17 +61,20 @@ def write(
     spans: Drift,
     split_folder: str,
     facts_path: str,
+    models_folder: str,
 ) -> None:
-    """Fits every baseline and writes the test split and the facts (see the module's text).
+    """Fits every baseline and writes the test split, the facts and the models (see the module's text).
 
     Args:
         training_files: gzipped TFRecords of the split(s) that the baselines learn from.
         test_files: those of the test split; each becomes a file of the same name.
         transform_graph_path: of the Transform component.
-        config: its `features` section says how sessions are encoded and how far a prediction looks back.
+        config: its `features` section says how sessions are encoded and how far a prediction looks back, its `serving`
+            section how many items the models answer.
         spans: how the newest span moved.
         split_folder: where the test split is written.
         facts_path: where the facts are written.
+        models_folder: where the models are written, a folder of versions each.
     """
     encoder = SessionEncoder(transform_graph_path, config.features.oov_buckets)
     training = learn(encoder, training_files)
@@ -82,6 +94,9 @@ def write(
         {**data_drift.figures(before, after), **spans.figures}, (*data_drift.tables(before, after), *spans.tables)
     )
     evaluation_facts.write(_facts(encoder, training, data), facts_path)
+    scorers = {name: ranker.scorer for name, ranker in training.rankers.items()}
+    transform = TFTransformOutput(transform_graph_path)
+    baseline_models.write(scorers, training.clicks, transform, list(encoder.item_ids), config, models_folder)
 
 
 def learn(encoder: SessionEncoder, files: Sequence[str]) -> Training:

@@ -147,7 +147,7 @@ class ServedModelExecutor(base_executor.BaseExecutor):
 
 
 class BaselineRanksExecutor(base_executor.BaseExecutor):
-    """Fits the baselines and writes the test split with their ranks."""
+    """Fits the baselines and writes the test split with their ranks, and each baseline as a SavedModel."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """See `baseline_examples.write`."""
@@ -164,6 +164,7 @@ class BaselineRanksExecutor(base_executor.BaseExecutor):
             spans=span_drift.read(f"{artifact_utils.get_single_uri(raw)}/{span_drift.FILE}"),
             split_folder=artifact_utils.get_split_uri([ranked], contract.TEST),
             facts_path=_facts_path(ranked),
+            models_folder=f"{ranked.uri}/{baseline_examples.MODELS_FOLDER}",
         )
 
 

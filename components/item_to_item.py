@@ -18,8 +18,8 @@ import numpy.typing as npt
 from nextclick.components.ranking import Places, Scores, Sessions, ranges, summed
 
 _STEPS = 10
-_DECAY = 0.5
-_LOOKBACK = 10  # older clicks count for less than a thousandth
+DECAY = 0.5
+LOOKBACK = 10  # older clicks count for less than a thousandth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ItemToItem:
 
     def candidates(self, prefix: Places) -> tuple[Places, Scores]:
         """See ranking.Scorer."""
-        newest_first = prefix[: -_LOOKBACK - 1 : -1]
-        weights = _DECAY ** np.arange(len(newest_first))
+        newest_first = prefix[: -LOOKBACK - 1 : -1]
+        weights = DECAY ** np.arange(len(newest_first))
         known = newest_first >= 0
         first, last = self.offsets[newest_first[known]], self.offsets[newest_first[known] + 1]
         entries = ranges(first, last)

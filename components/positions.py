@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from nextclick.components import contract, features, side_inputs
 from nextclick.components.ranks import ranks, tied
-from nextclick.components.scorer import Scorer
+from nextclick.components.scorer import ItemScorer
 
 # Rows that are encoded at a time; scores that are held at a time.
 _CHUNK_ROWS = 512
@@ -36,7 +36,7 @@ class Positions:
     newest: tf.Tensor
 
 
-def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
+def prefix_positions(scorer: ItemScorer, sessions: Any) -> Positions:
     """Positions of encoded sessions: int ragged [sessions, (items)], n - 1 positions for a session of n items.
 
     Like all here, these may have side features beside the items: then flat values are [events, 1 + features].
@@ -58,7 +58,7 @@ def prefix_positions(scorer: Scorer, sessions: Any) -> Positions:
     )
 
 
-def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any, Any]:
+def position_ranks(scorer: ItemScorer, sessions: Any, top: int) -> tuple[Any, Any, Any]:
     """Rank of the next item after each prefix, the items recommended there, and whether the next item is tied.
 
     Args:
@@ -84,13 +84,15 @@ def position_ranks(scorer: Scorer, sessions: Any, top: int) -> tuple[Any, Any, A
     return targets.with_values(found), targets.with_values(recommended), targets.with_values(equal)
 
 
-def _scored_rows(scorer: Scorer) -> int:
-    """Rows that are scored at a time; what the hybrid part holds beside the scores does not grow with the items."""
+def _scored_rows(scorer: ItemScorer) -> int:
+    """Rows scored at a time; what is looked up for the newest items (session kNN) does not grow with the catalogue."""
     rows = max(1, _CHUNK_SCORES // scorer.items)
-    return rows if scorer.hybrid is None else min(rows, _CHUNK_ROWS)
+    return min(rows, _CHUNK_ROWS) if scorer.steps else rows
 
 
-def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, newest: Any, labels: Any, top: int) -> tuple[tf.Tensor, ...]:
+def _chunk_ranks(
+    scorer: ItemScorer, vectors: Any, known: Any, newest: Any, labels: Any, top: int
+) -> tuple[tf.Tensor, ...]:
     scores = scorer.scores(vectors, newest)  # [chunk, items]
     found = ranks(tf.maximum(labels, 0), scores)
     equal = tied(tf.maximum(labels, 0), scores) & known & (labels >= 0)
@@ -102,21 +104,21 @@ def _chunk_ranks(scorer: Scorer, vectors: Any, known: Any, newest: Any, labels: 
     return found, tf.pad(recommended, [[0, 0], [0, top - min(top, scorer.items)]]), equal
 
 
-def _head_positions(scorer: Scorer, heads: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _head_positions(scorer: ItemScorer, heads: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """`vectors` and `known` of Positions, of the prefixes that are no longer than the look-back."""
     dense = features.to_dense(heads)
     mask = tf.sequence_mask(heads.row_lengths(), tf.shape(dense)[1])
-    seen = tf.cumsum(tf.cast(side_inputs.items_of(dense) >= scorer.first_item, tf.int32), axis=1) > 0
+    seen = tf.cumsum(tf.cast(scorer.is_known(side_inputs.items_of(dense)), tf.int32), axis=1) > 0
     return tf.boolean_mask(scorer.encode(dense), mask), tf.boolean_mask(seen, mask)
 
 
-def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _tail_positions(scorer: ItemScorer, items: tf.Tensor, lookback: int) -> tuple[tf.Tensor, tf.Tensor]:
     """`vectors` and `known` of Positions, of the longer prefixes: int [prefixes, look-back]."""
     rows = tf.reshape(items, [-1, lookback, *items.shape[2:]])
     vectors, known = _in_chunks(
         lambda rows: (
             _last_vectors(scorer, rows),
-            tf.reduce_any(side_inputs.items_of(rows) >= scorer.first_item, axis=1),
+            tf.reduce_any(scorer.is_known(side_inputs.items_of(rows)), axis=1),
         ),
         (rows,),
         _CHUNK_ROWS,
@@ -125,7 +127,7 @@ def _tail_positions(scorer: Scorer, items: tf.Tensor, lookback: int) -> tuple[tf
     return vectors, known
 
 
-def _each_alone(scorer: Scorer, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _each_alone(scorer: ItemScorer, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """`vectors` and `known` of Positions, each prefix a row, those of a chunk no wider than its longest."""
     events = inputs.flat_values
     places = tf.ragged.range(inputs.row_lengths()).flat_values
@@ -136,7 +138,7 @@ def _each_alone(scorer: Scorer, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         inside = offsets < lengths[:, None]
         rows = tf.gather(events, tf.where(inside, (last - lengths + 1)[:, None] + offsets, 0))
         rows *= tf.cast(tf.reshape(inside, [*tf.unstack(tf.shape(inside)), *[1] * (rows.shape.rank - 2)]), rows.dtype)
-        known = tf.reduce_any(side_inputs.items_of(rows) >= scorer.first_item, axis=1)
+        known = tf.reduce_any(scorer.is_known(side_inputs.items_of(rows)), axis=1)
         return scorer.encode_at(rows, lengths - 1), known
 
     vectors, known = _in_chunks(
@@ -148,7 +150,7 @@ def _each_alone(scorer: Scorer, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
     return vectors, known
 
 
-def _last_vectors(scorer: Scorer, rows: tf.Tensor) -> tf.Tensor:
+def _last_vectors(scorer: ItemScorer, rows: tf.Tensor) -> tf.Tensor:
     """Vectors after the last item of rows that have no padding: float32 [rows, width]."""
     return scorer.encode_at(rows, tf.fill(tf.shape(rows)[:1], tf.shape(rows)[1] - 1))
 

@@ -89,7 +89,7 @@ class Ranker:
 
     def __init__(self, scorer: Scorer, clicks: npt.NDArray[np.int64]) -> None:
         """Args: a fitted scorer, and int64 [items] the training clicks of each item."""
-        self._scorer = scorer
+        self.scorer = scorer
         self._clicks = clicks
         ascending = np.sort(clicks)
         self._as_popular = len(clicks) - np.searchsorted(ascending, clicks, side="left")  # items clicked as often
@@ -99,7 +99,7 @@ class Ranker:
         """Rank of the target after a prefix; UNKNOWN_TARGET_RANK where it is outside the vocabulary."""
         if target == UNKNOWN_PLACE:
             return contract.UNKNOWN_TARGET_RANK
-        places, scores = self._scorer.candidates(prefix)
+        places, scores = self.scorer.candidates(prefix)
         own = scores[places == target]
         if len(own):
             return int(np.count_nonzero(scores >= own[0]))
@@ -113,7 +113,7 @@ class Ranker:
 
     def top(self, prefix: Places, number: int) -> Places:
         """The first items of the ranking, at most `number`, best first; equal ones by popularity."""
-        places, scores = self._scorer.candidates(prefix)
+        places, scores = self.scorer.candidates(prefix)
         listed = places[np.lexsort((-self._clicks[places], -scores))][:number]
         others = self._by_popularity[: number + len(places)]
         rest = others[~np.isin(others, places)]

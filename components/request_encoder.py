@@ -74,6 +74,12 @@ class RequestEncoder(tf.Module):
         return ragged if self._kind == "ragged" else ragged.to_sparse()
 
 
+def of_transform(transform: Any, used: Sequence[str], config: FeaturesConfig) -> RequestEncoder:
+    """The encoder of a TFTransformOutput's graph; the other arguments are RequestEncoder's."""
+    ragged = isinstance(transform.raw_feature_spec()[contract.ITEM_IDS], tf.io.RaggedFeature)
+    return RequestEncoder(transform.transform_features_layer(), "ragged" if ragged else "sparse", used, config)
+
+
 _WORDS = {contract.ITEM_IDS: "an item id"}
 
 

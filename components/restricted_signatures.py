@@ -5,26 +5,27 @@ They are signatures of their own, since TensorFlow Serving knows no optional inp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from nextclick.components import contract, features, restrictions
 from nextclick.components.request_checks import at_most, same_rows, size_checks
-from nextclick.components.signatures import Signatures
+from nextclick.components.signatures import Signatures, trace_of
 
 
 class RestrictedSignatures(Signatures):
     """`Signatures` with `contract.SIGNATURE_RECOMMEND` and `contract.SIGNATURE_RANK`; the same arguments."""
 
-    def functions(self) -> dict[str, Any]:
-        """The signatures by name, to be given to `tf.saved_model.save`."""
+    def traces(self) -> dict[str, Callable[[], Any]]:
+        """See Signatures."""
         names = (contract.INPUT_ITEM_IDS, contract.INPUT_EXCLUDE, contract.INPUT_ALLOW, contract.INPUT_CANDIDATES)
         ids, exclude, allow, candidates = (tf.TensorSpec([None, None], tf.string, name=name) for name in names)
         return {
-            **super().functions(),
-            contract.SIGNATURE_RECOMMEND: tf.function(self.recommend).get_concrete_function(ids, exclude, allow),
-            contract.SIGNATURE_RANK: tf.function(self.rank_candidates).get_concrete_function(ids, candidates),
+            **super().traces(),
+            contract.SIGNATURE_RECOMMEND: trace_of(self.recommend, ids, exclude, allow),
+            contract.SIGNATURE_RANK: trace_of(self.rank_candidates, ids, candidates),
         }
 
     def recommend(

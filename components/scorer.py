@@ -12,7 +12,65 @@ from nextclick.components.hybrid import Hybrid
 from nextclick.components.model import Recommender
 
 
-class Scorer(tf.Module):
+class ItemScorer(tf.Module):
+    """What scores all items of a vocabulary after the items of a session; see `Scorer` for a recommender's.
+
+    Attributes:
+      items: number of items, a place in the vocabulary each.
+      first_item: index of the vocabulary's first item.
+      lookback: newest items of a session that a prediction looks at.
+      width: of a session vector.
+      steps: newest items of a session that `scores` is given beside the session's vector.
+      alone: whether prefixes are better encoded one by one, since `encode` runs over each of them.
+    """
+
+    items: int
+    first_item: int
+    lookback: int
+    width: int
+    steps: int
+    alone: bool
+
+    def encode(self, item_indices: tf.Tensor) -> tf.Tensor:
+        """Session vectors after each item: int [batch, time], padded at the right → float32 [batch, time, width]."""
+        raise NotImplementedError
+
+    def encode_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Session vectors after one item each: int [batch, time], int32 [batch], from 0 → float32 [batch, width]."""
+        raise NotImplementedError
+
+    def scores(self, session_vectors: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
+        """Score of every vocabulary item, float32 [rows, items].
+
+        Args:
+          session_vectors: float32 [rows, width], of `encode`.
+          newest: int [rows, steps], item indices of the same sessions, the latest first, padded at the right.
+        """
+        raise NotImplementedError
+
+    def scores_of(self, session_vectors: tf.Tensor, newest: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Scores of some items of each row, int [rows, n]: float32 [rows, n]."""
+        return tf.gather(self.scores(session_vectors, newest), places, axis=1, batch_dims=1)
+
+    def is_known(self, item_indices: tf.Tensor) -> tf.Tensor:
+        """Which items the scores can go by, bool of any shape; after none of them the popular items are answered."""
+        return item_indices >= self.first_item
+
+    def recommend(self, scores: tf.Tensor, known: tf.Tensor, top: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best items of each row: places in the vocabulary, int32 [rows, top], and their scores, descending.
+
+        Args:
+          scores: float32 [rows, items].
+          known: bool [rows]; a row without a known item gets the most popular items, scored 1, 1/2, 1/3, …
+          top: number of items, at most all.
+        """
+        best, places = best_items.top_k(scores, top)
+        popular = tf.range(top)
+        places = tf.where(known[:, None], places, popular)
+        return places, tf.where(known[:, None], best, 1.0 / tf.cast(popular + 1, tf.float32))
+
+
+class Scorer(ItemScorer):
     """A recommender, or the mean of several, and its items' vectors as they are at this moment.
 
     The mean of several networks' scores is one product, too: that of their vectors put end to end. A vote
@@ -60,20 +118,15 @@ class Scorer(tf.Module):
         self.bias.assign(self._item_bias())
 
     def encode(self, item_indices: tf.Tensor) -> tf.Tensor:
-        """Session vectors after each item: int [batch, time], padded at the right → float32 [batch, time, width]."""
+        """The networks' vectors, put end to end."""
         return tf.concat([model(item_indices, training=False) for model in self.models], axis=-1)
 
     def encode_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-        """Session vectors after one item each: int [batch, time], int32 [batch], from 0 → float32 [batch, width]."""
+        """The networks' vectors, put end to end."""
         return tf.concat([model.vectors_at(item_indices, places) for model in self.models], axis=-1)
 
     def scores(self, session_vectors: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
-        """Score of every vocabulary item, float32 [rows, items].
-
-        Args:
-          session_vectors: float32 [rows, width], of `encode`.
-          newest: int [rows, steps], item indices of the same sessions, the latest first, padded at the right.
-        """
+        """The networks' scores, and what the hybrid part adds to them."""
         scores = self._networks_scores(session_vectors)
         if self.hybrid is None:
             return scores
@@ -85,22 +138,9 @@ class Scorer(tf.Module):
         Only a hybrid and a vote score them all, since one item's score depends on all the network's scores there.
         """
         if self.hybrid is not None or self.vote:
-            return tf.gather(self.scores(session_vectors, newest), places, axis=1, batch_dims=1)
+            return super().scores_of(session_vectors, newest, places)
         scores = tf.einsum("rw,rnw->rn", session_vectors, item_vectors(self.models, places))
         return scores + tf.gather(self.bias, places) if self.model.settings.output_bias else scores
-
-    def recommend(self, scores: tf.Tensor, known: tf.Tensor, top: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best items of each row: places in the vocabulary, int32 [rows, top], and their scores, descending.
-
-        Args:
-          scores: float32 [rows, items].
-          known: bool [rows]; a row without a known item gets the most popular items, scored 1, 1/2, 1/3, …
-          top: number of items, at most all.
-        """
-        best, places = best_items.top_k(scores, top)
-        popular = tf.range(top)
-        places = tf.where(known[:, None], places, popular)
-        return places, tf.where(known[:, None], best, 1.0 / tf.cast(popular + 1, tf.float32))
 
     def _networks_scores(self, session_vectors: tf.Tensor) -> tf.Tensor:
         """float32 [rows, items], without the hybrid part, but as it wants them."""

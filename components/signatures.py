@@ -1,13 +1,14 @@
 """The serving functions of the SavedModel: raw ids, indices or serialised examples in; items or ranks out.
 
-All go through one network (`Scorer.encode` and, where one prefix alone is asked for, `encode_at`) and through the graph
-that Transform made of preprocessing_fn, which is inside the SavedModel with its vocabulary: nothing else is needed to
+All go through one scorer (`ItemScorer.encode` and, where one prefix alone is asked for, `encode_at`) and the graph that
+Transform made of preprocessing_fn, which is inside the SavedModel with its vocabulary: nothing else is needed to
 serve it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -16,14 +17,19 @@ from nextclick.components import contract, features, restrictions, side_inputs
 from nextclick.components.positions import position_ranks
 from nextclick.components.request_checks import greatest, same_rows, size_checks
 from nextclick.components.request_encoder import RequestEncoder
-from nextclick.components.scorer import Scorer
+from nextclick.components.scorer import ItemScorer
+
+
+def trace_of(function: Callable[..., Any], *inputs: tf.TensorSpec, **named: tf.TensorSpec) -> Callable[[], Any]:
+    """What makes a signature of a function and its inputs."""
+    return functools.partial(tf.function(function).get_concrete_function, *inputs, **named)
 
 
 class Signatures(tf.Module):
     """The object that is saved.
 
     Args:
-      scorer: the trained model.
+      scorer: the trained model, or a baseline (baseline_models.py).
       encoder: of raw sessions.
       vocabulary: item ids, in the vocabulary's order.
       top_k: items that are answered at most; where the vocabulary has fewer, all of them.
@@ -32,7 +38,7 @@ class Signatures(tf.Module):
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: ItemScorer,
         encoder: RequestEncoder,
         vocabulary: list[bytes],
         top_k: int,
@@ -46,24 +52,28 @@ class Signatures(tf.Module):
         self.exclude_seen = tf.Variable(exclude_seen, trainable=False, name="exclude_seen")
         self.item_ids = tf.Variable(vocabulary, dtype=tf.string, trainable=False, name="item_ids")
 
-    def functions(self) -> dict[str, Any]:
-        """The signatures by name, to be given to `tf.saved_model.save`."""
+    def functions(self, names: Collection[str] = ()) -> dict[str, Any]:
+        """The signatures by name, to be given to `tf.saved_model.save`: all, or those with these names."""
+        return {name: trace() for name, trace in self.traces().items() if not names or name in names}
+
+    def traces(self) -> dict[str, Callable[[], Any]]:
+        """What makes each signature, by its name; it takes a part of a second each."""
         ids = tf.TensorSpec([None, None], tf.string, name=contract.INPUT_ITEM_IDS)
         indices = tf.TensorSpec([None, None], tf.int64, name=contract.INPUT_ITEM_INDICES)
         examples = tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)
         found = {
-            contract.SIGNATURE_SERVING: tf.function(self.predict_ids).get_concrete_function(ids),
-            contract.SIGNATURE_INDICES: tf.function(self.predict_indices).get_concrete_function(indices),
-            contract.SIGNATURE_EXAMPLES: tf.function(self.predict_examples).get_concrete_function(examples),
-            contract.SIGNATURE_ENCODE: tf.function(self.encode_ids).get_concrete_function(ids),
-            contract.SIGNATURE_EVALUATE: tf.function(self.evaluate).get_concrete_function(examples),
+            contract.SIGNATURE_SERVING: trace_of(self.predict_ids, ids),
+            contract.SIGNATURE_INDICES: trace_of(self.predict_indices, indices),
+            contract.SIGNATURE_EXAMPLES: trace_of(self.predict_examples, examples),
+            contract.SIGNATURE_ENCODE: trace_of(self.encode_ids, ids),
+            contract.SIGNATURE_EVALUATE: trace_of(self.evaluate, examples),
         }
         if self.encoder.side_types:
             side = {
                 name: tf.TensorSpec([None, None], kind, name=name) for name, kind in self.encoder.side_types.items()
             }
             events = {contract.INPUT_ITEM_IDS: ids, **side}
-            found[contract.SIGNATURE_EVENTS] = tf.function(self.predict_events).get_concrete_function(**events)
+            found[contract.SIGNATURE_EVENTS] = trace_of(self.predict_events, **events)
         return found
 
     def predict_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -159,4 +169,4 @@ class Signatures(tf.Module):
         items = side_inputs.items_of(dense)
         places = last[:, None] - tf.range(self.scorer.steps, dtype=last.dtype)
         newest = tf.where(places >= 0, tf.gather(items, tf.maximum(places, 0), axis=1, batch_dims=1), 0)
-        return vectors, newest, tf.reduce_any(items >= self.scorer.first_item, axis=1)
+        return vectors, newest, tf.reduce_any(self.scorer.is_known(items), axis=1)

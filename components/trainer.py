@@ -12,12 +12,11 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_transform.output_wrapper import TFTransformOutput
 
-from nextclick.components import contract, dataset, fitting, quantize, recipe, side_inputs, warm_start
+from nextclick.components import contract, dataset, fitting, quantize, recipe, request_encoder, side_inputs, warm_start
 from nextclick.components.fitting import Fitted
 from nextclick.components.memory import peak_memory_bytes
 from nextclick.components.projector import write_projector
 from nextclick.components.recipe import Trained
-from nextclick.components.request_encoder import RequestEncoder
 from nextclick.components.restricted_signatures import RestrictedSignatures
 from nextclick.components.scorer import Scorer
 from nextclick.components.warmup import write_warmup
@@ -66,10 +65,7 @@ def check_known(train: dataset.Split, config: Config) -> None:
 
 def export(config: Config, scorer: Scorer, transform: Any, vocabulary: list[bytes], folder: str) -> None:
     """Writes the SavedModel with its signatures and warm-up requests."""
-    used = side_inputs.names(config)
-    spec = transform.raw_feature_spec()[contract.ITEM_IDS]
-    kind = "ragged" if isinstance(spec, tf.io.RaggedFeature) else "sparse"
-    encoder = RequestEncoder(transform.transform_features_layer(), kind, used, config.features)
+    encoder = request_encoder.of_transform(transform, side_inputs.names(config), config.features)
 
     def save(scorer: Scorer, folder: str) -> None:
         settings = config.serving

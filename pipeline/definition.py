@@ -209,12 +209,22 @@ def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
     )
 
 
+_BASELINE_SETTINGS = (
+    "seed",
+    "data.attributes",
+    "data.refit",
+    "features",
+    "serving.top_k",
+    "serving.exclude_seen",
+)
+
+
 def _baselines(plan: Plan, examples: Any, transform: Any) -> Any:
     """Adds the baselines' ranks to the test split, so that Evaluator scores them on the same predictions."""
     return nodes.BaselineRanks(
         examples=examples,
         transform_graph=transform.outputs["transform_graph"],
-        config_json=config.to_json(config.keep(plan.config, "seed", "data.attributes", "data.refit", "features")),
+        config_json=config.to_json(config.keep(plan.config, *_BASELINE_SETTINGS)),
         code_sha256=plan.code_sha256,
     )
 

@@ -193,9 +193,14 @@ TRAINING = [["a", "b"], ["a", "b", "c"], ["a", "d"], ["a", "c"]]  # clicks: a 4,
 
 
 @pytest.fixture(scope="module")
-def ranked(tmp_path_factory):
+def ranked_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("ranked")
+
+
+@pytest.fixture(scope="module")
+def ranked(ranked_folder):
     """Records and facts that BaselineRanks writes for one small log."""
-    folder = tmp_path_factory.mktemp("ranked")
+    folder = ranked_folder
     training = [parts.example(f"t{i}", items) for i, items in enumerate(TRAINING)]
     test = [parts.example("x", ["d", "b", "d", "new", "a"]), parts.example("y", ["new", "c"])]
     raw = parts.examples_artifact(folder / "raw", train=training, validation=[parts.example("v", ["d"] * 9)], test=test)
@@ -224,6 +229,26 @@ def test_baseline_ranks_are_of_the_models_predictions(ranked):
     assert integers(x, "ranks_last_viewed") == [4, 2, unknown, 3]
     assert integers(y, "ranks_popular") == [3]
     assert integers(y, "ranks_last_viewed") == [3]
+
+
+@pytest.mark.parametrize("name", contract.BASELINES)
+def test_a_baselines_model_ranks_as_its_column_says_and_answers_requests(ranked_folder, ranked, name):
+    model = tf.saved_model.load(str(ranked_folder / "out" / "baseline_models" / name / "1"))
+    records = [example.SerializeToString() for example in ranked[0]]
+    ranks = model.signatures["evaluate_v1"](examples=tf.constant(records))["ranks"].numpy()
+    assert [[rank for rank in row if rank] for row in ranks.tolist()] == [
+        integers(example, f"ranks_{name}") for example in ranked[0]
+    ]
+    answer = model.signatures["serving_default"](item_ids=tf.constant([["d", "b"], ["new", ""], ["", ""]]))
+    first = {
+        "popular": b"aaa",
+        "popular_recent": b"aaa",
+        "last_viewed": b"baa",
+        "item_to_item": b"caa",
+        "session_knn": b"daa",
+    }
+    assert sorted(answer["item_ids"].numpy()[0].tolist()) == [b"a", b"b", b"c", b"d"]
+    assert bytes(b"".join(answer["item_ids"].numpy()[:, 0].tolist())) == first[name]
 
 
 def test_raw_features_travel_on(ranked):
