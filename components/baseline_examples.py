@@ -24,13 +24,14 @@ from nextclick.components import (
     contract,
     data_drift,
     evaluation_facts,
+    metrics,
     prediction_slices,
 )
 from nextclick.components.data_drift import DataCounts, Drift
 from nextclick.components.evaluation_facts import Facts
-from nextclick.components.metrics import Catalogue
+from nextclick.components.metrics import Catalogue, Integers
 from nextclick.components.prediction_slices import NO_SLICE, Codes
-from nextclick.components.ranking import Ranker, Sessions
+from nextclick.components.ranking import Places, Ranker, Sessions
 from nextclick.components.session_encoder import Batch, SessionEncoder, joined
 from nextclick.pipeline.config import Config
 
@@ -50,6 +51,34 @@ class Training:
     event_types: tuple[bytes, ...]
     event_type_counts: Mapping[bytes, int]
     rankers: Mapping[str, Ranker]
+
+
+class Lists:
+    """How often each item stands in the baselines' lists, and how often it is the next item.
+
+    Args: of the catalogue; and the names of the baselines.
+    """
+
+    def __init__(self, catalogue: Catalogue, names: Sequence[str]) -> None:
+        self._catalogue = catalogue
+        self._shown = dict.fromkeys(names, metrics.count_items([]))
+        self._targets = metrics.count_items([])
+        self.predictions = 0
+
+    def add(self, shown: Mapping[str, list[Places]], targets: list[Integers]) -> None:
+        """Adds the lists' items in a batch of sessions, by baseline, as places in the catalogue; and the next items."""
+        for name, places in shown.items():
+            self._shown[name] += metrics.count_items(np.concatenate(places) + self._catalogue.first_index)
+        self._targets += metrics.count_items(np.concatenate(targets))
+        self.predictions += sum(map(len, targets))
+
+    def figures(self) -> dict[str, float]:
+        """The metrics of every baseline's lists: "popular/coverage@20"."""
+        return {
+            f"{name}/{metric}": value
+            for name, shown in self._shown.items()
+            for metric, value in metrics.list_metrics(self._catalogue, shown, self.predictions, self._targets).items()
+        }
 
 
 def write(
@@ -82,18 +111,19 @@ def write(
     before.add(training.sessions)
     before.event_types.update(training.event_type_counts)
     periods = Periods.of([batch.start_times_ms for batch in encoder.batches(test_files)])
+    lists = Lists(Catalogue(encoder.first_index, training.clicks), list(training.rankers))
     tf.io.gfile.makedirs(split_folder)
     for path in test_files:
         target = posixpath.join(split_folder, posixpath.basename(path))
         with tf.io.TFRecordWriter(target, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
             for batch in encoder.batches([path]):
                 after.add(batch.sessions, batch.event_types.tolist())
-                for record in _records(batch, encoder, training, periods, config.features.lookback):
+                for record in _records(batch, encoder, training, periods, config.features.lookback, lists):
                     writer.write(record)
     data = Drift(
         {**data_drift.figures(before, after), **spans.figures}, (*data_drift.tables(before, after), *spans.tables)
     )
-    evaluation_facts.write(_facts(encoder, training, data), facts_path)
+    evaluation_facts.write(_facts(encoder, training, data, lists), facts_path)
     scorers = {name: ranker.scorer for name, ranker in training.rankers.items()}
     transform = TFTransformOutput(transform_graph_path)
     baseline_models.write(scorers, training.clicks, transform, list(encoder.item_ids), config, models_folder)
@@ -139,19 +169,26 @@ class Periods:
         return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
 
 
-def _records(batch: Batch, encoder: SessionEncoder, training: Training, periods: Periods, lookback: int) -> list[bytes]:
+def _records(
+    batch: Batch, encoder: SessionEncoder, training: Training, periods: Periods, lookback: int, lists: Lists
+) -> list[bytes]:
     codes = {name: code for code, name in enumerate(training.event_types)}
     types = np.array([codes.get(name, NO_SLICE) for name in batch.event_types.tolist()], np.int64)
-    found = []
+    shown: dict[str, list[Places]] = {name: [] for name in training.rankers}
+    found, targets = [], []
     for number, session in enumerate(batch.sessions):
         events = slice(batch.event_offsets[number], batch.event_offsets[number + 1])
         columns = {contract.ITEM_INDICES: encoder.indices(session)}
+        targets.append(columns[contract.ITEM_INDICES][1:])
         for name, ranker in training.rankers.items():
-            columns[contract.baseline_ranks_feature(name)] = ranker.session_ranks(session, lookback)
+            ranks, listed = ranker.session_answers(session, lookback, contract.TOP_IDS)
+            columns[contract.baseline_ranks_feature(name)] = ranks
+            shown[name].append(listed)
         for name, values in prediction_slices.session_codes(session, training.thirds, types[events]).items():
             columns[prediction_slices.feature(name)] = values
         period = periods.name(int(batch.start_times_ms[number]))
         found.append(_with_columns(batch.serialized[number], columns, period))
+    lists.add(shown, targets)
     return found
 
 
@@ -163,11 +200,13 @@ def _with_columns(record: bytes, columns: Mapping[str, npt.NDArray[np.int64]], p
     return bytes(example.SerializeToString())
 
 
-def _facts(encoder: SessionEncoder, training: Training, data: Drift) -> Facts:
+def _facts(encoder: SessionEncoder, training: Training, data: Drift, lists: Lists) -> Facts:
     return Facts(
         catalogue=Catalogue(encoder.first_index, training.clicks),
         event_types=tuple(name.decode(errors="replace") for name in training.event_types),
         data=data.figures,
         item_ids=tuple(item.decode(errors="replace") for item in encoder.item_ids),
         tables=data.tables,
+        predictions=lists.predictions,
+        baseline_lists=lists.figures(),
     )

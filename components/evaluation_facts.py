@@ -25,6 +25,8 @@ class Facts:
         catalogue: the items and their clicks in the training split.
         event_types: of the training split, the most frequent first.
         item_ids: the catalogue's, in its order.
+        predictions: of the test split.
+        baseline_lists: metrics of the baselines' lists over these, by name: "popular/coverage@20".
         tables: {"feature", "bins", "train", "test"}: shares of the training and of the test data in some bins.
     """
 
@@ -33,6 +35,8 @@ class Facts:
     data: Mapping[str, float]
     item_ids: tuple[str, ...] = ()
     tables: tuple[Mapping[str, Any], ...] = ()
+    predictions: int = 0
+    baseline_lists: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def write(facts: Facts, path: str) -> None:
@@ -59,9 +63,11 @@ def read(path: str) -> Facts:
         data=described["data"],
         item_ids=tuple(described["item_ids"]),
         tables=tuple(described["tables"]),
+        predictions=described["predictions"],
+        baseline_lists=described["baseline_lists"],
     )
 
 
 def _description(facts: Facts) -> str:
-    names = ("event_types", "data", "item_ids", "tables")
+    names = ("event_types", "data", "item_ids", "tables", "predictions", "baseline_lists")
     return json.dumps({name: getattr(facts, name) for name in names})

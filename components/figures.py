@@ -12,6 +12,7 @@
     popular/mrr@20|popularity=tail        of a baseline
     predictions|position=2                how many there were
     coverage@20, novelty@20, ...          of the recommended lists
+    popular/coverage@20, ...              of a baseline's; of the whole split alone
     recommended|over=ID, clicked|over=ID  how often an item was, of those most over-recommended; under: the contrary
     unknown_inputs, drift/popularity, ... of the data (data_drift.py)
 
@@ -69,6 +70,8 @@ def model_figures(counts: Counts, layout: Layout, rivals: Sequence[str], facts: 
         found.update(metrics.list_metrics(facts.catalogue, counts.shown, predictions, counts.targets))
         found.update(_items_out_of_proportion(counts, facts))
         found.update(facts.data)
+        if predictions == facts.predictions:  # the baselines' lists are known of the whole split alone
+            found.update(facts.baseline_lists)
     return {name: float(value) for name, value in found.items()}
 
 

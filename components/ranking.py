@@ -97,14 +97,7 @@ class Ranker:
 
     def rank(self, prefix: Places, target: int) -> int:
         """Rank of the target after a prefix; UNKNOWN_TARGET_RANK where it is outside the vocabulary."""
-        if target == UNKNOWN_PLACE:
-            return contract.UNKNOWN_TARGET_RANK
-        places, scores = self.scorer.candidates(prefix)
-        own = scores[places == target]
-        if len(own):
-            return int(np.count_nonzero(scores >= own[0]))
-        popular_candidates = np.count_nonzero(self._clicks[places] >= self._clicks[target])
-        return int(len(places) + self._as_popular[target] - popular_candidates)
+        return self._rank(*self.scorer.candidates(prefix), target)
 
     def session_ranks(self, session: Places, lookback: int) -> npt.NDArray[np.int64]:
         """Rank of each next item, int64 [n - 1], each after the newest `lookback` items before it."""
@@ -113,9 +106,33 @@ class Ranker:
 
     def top(self, prefix: Places, number: int) -> Places:
         """The first items of the ranking, at most `number`, best first; equal ones by popularity."""
-        places, scores = self.scorer.candidates(prefix)
+        return self._top(*self.scorer.candidates(prefix), number)
+
+    def session_answers(self, session: Places, lookback: int, number: int) -> tuple[npt.NDArray[np.int64], Places]:
+        """As `session_ranks`, and the first `number` items of all rankings, one after the other."""
+        ranks, lists = [], [np.empty(0, np.int32)]
+        for i in range(1, len(session)):
+            candidates = self.scorer.candidates(session[max(0, i - lookback) : i])
+            ranks.append(self._rank(*candidates, int(session[i])))
+            lists.append(self._top(*candidates, number))
+        return np.array(ranks, np.int64), np.concatenate(lists)
+
+    def _rank(self, places: Places, scores: Scores, target: int) -> int:
+        if target == UNKNOWN_PLACE:
+            return contract.UNKNOWN_TARGET_RANK
+        own = scores[places == target]
+        if len(own):
+            return int(np.count_nonzero(scores >= own[0]))
+        popular_candidates = np.count_nonzero(self._clicks[places] >= self._clicks[target])
+        return int(len(places) + self._as_popular[target] - popular_candidates)
+
+    def _top(self, places: Places, scores: Scores, number: int) -> Places:
+        if len(places) > number:  # to put in order those alone that can be among the first
+            high = scores >= np.partition(scores, -number)[-number]
+            places, scores = places[high], scores[high]
         listed = places[np.lexsort((-self._clicks[places], -scores))][:number]
-        others = self._by_popularity[: number + len(places)]
-        rest = others[~np.isin(others, places)]
-        first: Places = np.concatenate([listed, rest])[:number].astype(np.int32)
+        if len(listed) < number:
+            others = self._by_popularity[: number + len(places)]
+            listed = np.concatenate([listed, others[~np.isin(others, places)]])[:number]
+        first: Places = listed.astype(np.int32)
         return first

@@ -108,15 +108,16 @@ def _slice_value(key: Any) -> str:
 def _evaluation(slices: Mapping[str, Values], candidate: str) -> dict[str, Any]:
     overall = slices.get("", {})
     own, served = _of_model(overall, candidate), _of_model(overall, gate.SERVED)
+    shown = (*metrics.RANK_METRICS, *metrics.LIST_METRICS)
     return {
         "split": contract.TEST,
         "sessions": int(own.get("sessions", 0)),
         "predictions": int(own.get("predictions", 0)),
         "predictions_with_known_target": int(own.get("predictions_known", 0)),
         "tied_share": own.get("tied_share"),
-        "model": _named(own, (*metrics.RANK_METRICS, *metrics.LIST_METRICS), ""),
+        "model": _named(own, shown, ""),
         "served": _named(served, metrics.RANK_METRICS, "") or None,
-        "baselines": {name: _named(own, metrics.RANK_METRICS, f"{name}/") for name in REGISTRY},
+        "baselines": {name: _named(own, shown, f"{name}/") for name in REGISTRY},
         "intervals": _intervals(own),
         "data": {name: own[name] for name in data_drift.FIGURES if name in own},
         "items": {side: _items(own, side) for side in ("over", "under")},

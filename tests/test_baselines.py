@@ -268,5 +268,18 @@ def test_the_published_settings_are_those_of_its_authors():
 def test_first_items_are_distinct_and_as_many_as_there_are(log, before):
     fitted = sessions_of(log)
     for name in contract.BASELINES:
-        top = Ranker(baselines.REGISTRY[name](fitted, ITEMS), fitted.clicks(ITEMS)).top(prefix(*before), 20)
-        assert sorted(top.tolist()) == list(range(ITEMS))
+        ranked = Ranker(baselines.REGISTRY[name](fitted, ITEMS), fitted.clicks(ITEMS))
+        top = ranked.top(prefix(*before), 20).tolist()
+        assert sorted(top) == list(range(ITEMS))
+        assert [ranked.top(prefix(*before), number).tolist() for number in range(1, ITEMS)] == [
+            top[:number] for number in range(1, ITEMS)
+        ]
+
+
+@pytest.mark.parametrize("name", contract.BASELINES)
+def test_a_sessions_answers_are_the_ranks_and_lists_of_its_prefixes(name):
+    ranked, session = ranker(name), prefix(D, A, UNKNOWN_PLACE, B, A)
+    ranks, lists = ranked.session_answers(session, 2, 3)
+    assert ranks.tolist() == ranked.session_ranks(session, 2).tolist()
+    assert lists.tolist() == [item for i in range(1, 5) for item in ranked.top(session[max(0, i - 2) : i], 3).tolist()]
+    assert [len(part) for part in ranked.session_answers(prefix(A), 2, 3)] == [0, 0]

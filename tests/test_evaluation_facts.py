@@ -12,6 +12,8 @@ def test_facts_survive_their_file(tmp_path):
         data={"a/b": 0.25},
         item_ids=("one", "zwei ü"),
         tables=({"feature": "length", "bins": ["1"], "train": [1.0], "test": [0.5]},),
+        predictions=7,
+        baseline_lists={"popular/coverage@20": 0.5},
     )
     evaluation_facts.write(facts, str(tmp_path / "facts"))
     found = evaluation_facts.read(str(tmp_path / "facts"))
@@ -20,3 +22,4 @@ def test_facts_survive_their_file(tmp_path):
     assert found.data == {"a/b": 0.25}
     assert found.item_ids == ("one", "zwei ü")
     assert found.tables == facts.tables
+    assert (found.predictions, found.baseline_lists) == (7, {"popular/coverage@20": 0.5})

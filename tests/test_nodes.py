@@ -268,6 +268,18 @@ def test_facts_are_of_the_training_split_alone(ranked):
     assert b in (3, 4)
 
 
+def test_facts_hold_the_metrics_of_the_baselines_lists(ranked):
+    """The catalogue has four items, so that every list holds them all: a 4, b 2, c 2, d 1 clicks of 9."""
+    _, facts = ranked
+    assert facts.predictions == 5
+    novelty = sum(-math.log2(clicks / 9) for clicks in (4, 2, 2, 1)) / 4
+    lift = (9 / 4) / ((2 + 1 + 4 + 2) / 4)  # the next items that are known: b d a, c
+    for name in contract.BASELINES:
+        found = {metric: facts.baseline_lists[f"{name}/{metric}@20"] for metric in ("coverage", "novelty", "invalid")}
+        assert found == pytest.approx({"coverage": 1, "novelty": novelty, "invalid": 0})
+        assert facts.baseline_lists[f"{name}/popularity_lift@20"] == pytest.approx(lift)
+
+
 def test_facts_say_how_the_test_data_moved(ranked):
     _, facts = ranked
     # Six sessions' items before a prediction: d b d new, new; two of them unknown; one of five targets is.
