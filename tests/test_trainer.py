@@ -72,7 +72,7 @@ def test_the_projector_has_a_vector_and_a_name_an_item():
     table = tf.train.load_variable(
         f"{exported.folder}/variables/variables", "scorer/vectors/.ATTRIBUTES/VARIABLE_VALUE"
     )
-    np.testing.assert_allclose(vectors, table, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(vectors, table.T, rtol=1e-4, atol=1e-6)
     with open(f"{exported.run_folder}/projector_config.pbtxt", encoding="utf-8") as file:
         assert 'tensor_path: "item_vectors.tsv" metadata_path: "item_names.tsv"' in file.read()
 
