@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from nextclick.components.gru import GatedRecurrent
+from nextclick.components.gru import GatedRecurrent, states_at
 
 
 @tf_keras.utils.register_keras_serializable("nextclick")
@@ -52,8 +52,7 @@ class BackwardReader(tf_keras.layers.Layer):
     def at(self, inputs: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """After the prefix that ends at one item of each session: int32 [batch], from 0 → float32 [batch, units]."""
         backwards = tf.reverse_sequence(inputs, places + 1, seq_axis=0, batch_axis=1)
-        states = self.recurrent(backwards)
-        return tf.gather_nd(states, tf.stack([places, tf.range(tf.shape(places)[0])], axis=1))
+        return states_at(self.recurrent(backwards), places)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

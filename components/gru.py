@@ -145,6 +145,11 @@ def _backward_states(
     return gradients.stack()
 
 
+def states_at(states: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """The state after one step of each sequence: [time, batch, units], int32 [batch], from 0 → [batch, units]."""
+    return tf.gather_nd(states, tf.stack([places, tf.range(tf.shape(places)[0])], axis=1))
+
+
 def _masked(states: tf.Tensor, state_mask: tf.Tensor | None) -> tf.Tensor:
     return states if state_mask is None else states * state_mask
 

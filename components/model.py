@@ -18,7 +18,7 @@ import tf_keras
 from nextclick.components import contract, side_inputs
 from nextclick.components.attention import CausalReadout
 from nextclick.components.backward import BackwardReader
-from nextclick.components.gru import GatedRecurrent
+from nextclick.components.gru import GatedRecurrent, states_at
 from nextclick.components.side_embeddings import SideEmbeddings
 from nextclick.pipeline.config import Config, ModelConfig
 
@@ -150,11 +150,7 @@ class Recommender(tf_keras.Model):
     def _vectors_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         inputs = self._inputs(item_indices)
         states = self._states(inputs)
-        rows = tf.range(tf.shape(states)[1])
-        if self.readout is None:
-            read = tf.gather_nd(states, tf.stack([places, rows], axis=1))
-        else:
-            read = self.readout.at(states, places)
+        read = states_at(states, places) if self.readout is None else self.readout.at(states, places)
         if self.backward is not None:
             read = tf.concat([read, self.backward.at(inputs, places)], axis=-1)
         return self._compared(read)

@@ -21,7 +21,7 @@ class ItemScorer(tf.Module):
       lookback: newest items of a session that a prediction looks at.
       width: of a session vector.
       steps: newest items of a session that `scores` is given beside the session's vector.
-      alone: whether prefixes are better encoded one by one, since `encode` runs over each of them.
+      alone: whether prefixes are better encoded one by one, since `encode` runs over each of them (backward.py).
     """
 
     items: int
@@ -99,9 +99,7 @@ class Scorer(ItemScorer):
         self.vote = vote and len(self.models) > 1
         self.items, self.first_item = self.model.items, self.model.first_item
         self.width = sum(model.settings.embedding_size for model in self.models)
-        # Whether prefixes are better encoded one by one, since `encode` runs over each of them (see backward.py).
         self.alone = any(model.settings.bidirectional for model in self.models)
-        # Newest items of a session that `scores` is given beside the session's vector.
         self.steps = min(hybrid.steps, lookback) if hybrid else 0
         self._follows = vectors is None
         # Kept ready, since normalising the vectors of all items at each request would cost more than scoring them; in

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from nextclick.components import best_items
+
 VOTED = 20
 # Less than a point.
 _TIES = 0.5
@@ -37,7 +39,7 @@ def log_shares(votes: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
 
 def _points(scores: tf.Tensor) -> tf.Tensor:
     top = min(VOTED, scores.shape[1])
-    places = tf.math.top_k(scores, top).indices  # [rows, top]
+    _, places = best_items.top_k(scores, top)  # [rows, top]
     rows = tf.broadcast_to(tf.range(tf.shape(scores)[0])[:, None], tf.shape(places))
     given = tf.broadcast_to(tf.range(VOTED, VOTED - top, -1, dtype=scores.dtype), tf.shape(places))
     return tf.scatter_nd(tf.stack([rows, places], axis=2), given, tf.shape(scores))

@@ -31,6 +31,8 @@ from nextclick.pipeline.config import Config
 
 # The settings of `serving` that the exported model depends on.
 _EXPORT_SETTINGS = ("serving.model_name", "serving.top_k", "serving.weights", "serving.exclude_seen")
+# Those that the baselines depend on.
+_BASELINE_SETTINGS = ("seed", "data.attributes", "data.refit", "features", "serving.top_k", "serving.exclude_seen")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,16 +209,6 @@ def _trainer(plan: Plan, transform: Any, schema: Any, served: Any) -> Any:
             plan, "seed", "data.attributes", "data.refit", "features", "model", "training", "hybrid", *_EXPORT_SETTINGS
         ),
     )
-
-
-_BASELINE_SETTINGS = (
-    "seed",
-    "data.attributes",
-    "data.refit",
-    "features",
-    "serving.top_k",
-    "serving.exclude_seen",
-)
 
 
 def _baselines(plan: Plan, examples: Any, transform: Any) -> Any:
