@@ -37,7 +37,11 @@ ITEM_INDICES = "item_indices"
 WINDOWS = "windows"
 END_TIME_MS = "end_time_ms"
 
-# Side features are numbered alike: 0 is padding, 1 unknown (missing, or not seen in training), then the values.
+# Names that `features.side_features` may list; components/side_features.py computes them.
+SIDE_FEATURES = (
+    "event_type", "dwell", "since_previous", "hour_of_day", "day_of_week", "season", "price", "item_hash",
+)  # fmt: skip
+# They are numbered alike: 0 is padding, 1 unknown (missing, or not seen in training), then the values.
 UNKNOWN_SIDE_INDEX = 1
 FIRST_SIDE_INDEX = 2
 

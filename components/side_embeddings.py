@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from nextclick.pipeline.config import SIDE_FEATURES
+from nextclick.components.contract import SIDE_FEATURES
 
 # Features whose values are learnt from the data: an index means another value in another model.
 _LEARNT = "event_type"

@@ -32,7 +32,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from nextclick.components import contract, features, local_time
-from nextclick.pipeline.config import SIDE_FEATURES, FeaturesConfig
+from nextclick.pipeline.config import FeaturesConfig
 
 # Lower bounds in seconds of all buckets of pauses but the first; an hour or more is one bucket.
 GAP_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -102,7 +102,7 @@ def raw_names(config: FeaturesConfig) -> dict[str, tf.DType]:
             found[contract.EVENT_TYPES] = tf.string
         elif name == "price":
             found[contract.attribute_feature(config.price_attribute)] = tf.string
-        elif name not in SIDE_FEATURES:
+        elif name not in contract.SIDE_FEATURES:
             found[name] = tf.string
         elif name != "item_hash":
             found[contract.EVENT_TIMES_MS] = tf.int64

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("pipeline", "components", "schema", "serving", "kubeflow")
 LEAVES = (
     "nextclick.pipeline.config",
+    "nextclick.pipeline.config_checks",
     "nextclick.pipeline.setting",
     "nextclick.pipeline.errors",
     "nextclick.components.contract",

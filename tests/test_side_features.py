@@ -25,7 +25,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from nextclick.components import contract, executors, local_time, preprocessing, raw_schema, side_features
 from nextclick.pipeline import config as configuration
-from nextclick.pipeline.config import SIDE_FEATURES, Config
+from nextclick.pipeline.config import Config
 from nextclick.pipeline.definition import bundled_schema_path
 from nextclick.pipeline.errors import ConfigError, DataError
 
@@ -109,7 +109,7 @@ def test_prices_are_plain_decimal_numbers() -> None:
 
 SETTINGS = {
     "data.attributes": ("category", "price"),
-    "features.side_features": (*SIDE_FEATURES, "attribute_category"),
+    "features.side_features": (*contract.SIDE_FEATURES, "attribute_category"),
     "features.time_zone": "Europe/Berlin",
     "features.item_hash_buckets": 8,
     "features.window_length": 2,
