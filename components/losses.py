@@ -21,10 +21,16 @@ def softmax_losses(labels: tf.Tensor, logits: tf.Tensor, *, label_smoothing: flo
     return losses
 
 
-def mean(losses: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """Mean of losses [predictions], each times its weight [predictions], if given; 0 where there are none."""
+def mean(losses: tf.Tensor, weights: tf.Tensor | None = None, shares: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean of losses [predictions], 0 where there are none.
+
+    `weights`, float32 [predictions], is what each is multiplied with before; `shares`, float32 [predictions], how much
+    each counts in the mean: Σ share · weight · loss / Σ share. None: 1.
+    """
     weighted = losses if weights is None else losses * weights
-    return tf.math.divide_no_nan(tf.reduce_sum(weighted), tf.cast(tf.size(losses), losses.dtype))
+    if shares is None:
+        return tf.math.divide_no_nan(tf.reduce_sum(weighted), tf.cast(tf.size(losses), losses.dtype))
+    return tf.math.divide_no_nan(tf.reduce_sum(weighted * shares), tf.reduce_sum(shares))
 
 
 def sampled_softmax_losses(

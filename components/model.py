@@ -173,6 +173,10 @@ class Recommender(tf_keras.Model):
             return tf.zeros([self.items] if items is None else tf.shape(items))
         return tf.convert_to_tensor(self.output_bias) if items is None else tf.gather(self.output_bias, items)
 
+    def scaled(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Vectors [..., embedding_size] of the length that session vectors have: the temperature, if normalised."""
+        return _unit_length(vectors) * self.temperature if self.settings.normalize else vectors
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
@@ -203,8 +207,7 @@ class Recommender(tf_keras.Model):
 
     def _compared(self, states: tf.Tensor) -> tf.Tensor:
         """What is compared with items' vectors, of states or what was read of them: float32 [..., embedding_size]."""
-        vectors = states if self.projection is None else self.projection(states)
-        return _unit_length(vectors) * self.temperature if self.settings.normalize else vectors
+        return self.scaled(states if self.projection is None else self.projection(states))
 
     def _state_mask(self, rows: tf.Tensor, layer: int, seed: tf.Tensor | None) -> tf.Tensor | None:
         """Recurrent dropout's mask of one layer, float32 [rows, units]; None where nothing is dropped."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from nextclick.components import contract, side_inputs
 from nextclick.components.batches import Plan
+from nextclick.components.horizon import Outputs
 from nextclick.components.losses import mean, sampled_softmax_losses, softmax_losses
 from nextclick.components.model import Recommender
 from nextclick.components.negatives import PopularitySampler
@@ -44,9 +45,10 @@ class TrainingSteps:
         self._values = tf.constant(windows.values, tf.int32)
         self._starts = tf.constant(windows.splits[:-1])
         self._lengths = tf.constant(windows.lengths)
+        self.outputs = Outputs(model, config.output_weights)
         self.optimizer = Optimizer(
             config.optimizer,
-            model.trainable_variables,
+            self._variables(),
             momentum=config.momentum,
             weight_decay=config.weight_decay,
             clip_value=config.clip_value,
@@ -87,23 +89,23 @@ class TrainingSteps:
     def _step(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One optimiser step on windows [rows, width + 1, …]. Returns the mean loss and the number of events."""
         seed = tf.stack([tf.constant(self.seed), tf.cast(self.optimizer.step % 2**24, tf.int32) * _STREAMS])
-        targets = (
-            side_inputs.items_of(windows)[:, 1:] - self.model.first_item
-        )  # negative: padding or not in the vocabulary
-        places = tf.where(tf.reshape(targets, [-1]) >= 0)[:, 0]  # [events]
-        labels = tf.gather(tf.reshape(targets, [-1]), places)
-        variables = self.model.trainable_variables
+        # [rows, width], negative: padding or not in the vocabulary
+        targets = side_inputs.items_of(windows)[:, 1:] - self.model.first_item
         with tf.GradientTape() as tape:
             vectors = self.model(windows[:, :-1], training=True, seed=seed)
-            vectors = tf.gather(tf.reshape(vectors, [-1, vectors.shape[-1]]), places)  # [events, embedding_size]
+            vectors, labels, shares = self.outputs(vectors, targets)
             weights = None if self.weights is None else tf.gather(self.weights, labels)
-            loss = mean(self._losses(labels, vectors, seed), weights)
+            loss = mean(self._losses(labels, vectors, seed), weights, shares)
         rate = learning_rate(self.optimizer.step, self.total_steps, self.config)
-        self.optimizer.apply(tape.gradient(loss, variables), rate)
-        return loss, tf.size(labels)
+        self.optimizer.apply(tape.gradient(loss, self._variables()), rate)
+        return loss, tf.math.count_nonzero(targets >= 0, dtype=tf.int32)
+
+    def _variables(self) -> list[tf.Variable]:
+        """All that is trained: the model's, then those of training alone."""
+        return [*self.model.trainable_variables, *self.outputs.kernels.values()]
 
     def _losses(self, labels: tf.Tensor, vectors: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Loss of each event, float32 [events], of labels [events] and session vectors [events, embedding_size]."""
+        """Losses [predictions] of labels [predictions] and session vectors [predictions, embedding_size]."""
         model, config = self.model, self.config
         if self.sampler is None:
             logits = tf.matmul(vectors, model.item_vectors(), transpose_b=True) + model.item_bias()

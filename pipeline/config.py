@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from nextclick.components.contract import SIDE_FEATURES
 from nextclick.pipeline import config_checks
@@ -143,6 +143,12 @@ class TrainingConfig:
     )
     negatives: int = setting(2048, "shared negatives of a step, for every loss but softmax", minimum=1)
     score_regularization: float = setting(1.0, "of bpr_max: pulls the negatives' scores to zero", minimum=0)
+    horizon: int = setting(
+        1, "outputs a step: after each click the next so many are predicted, all but one in training only", minimum=1
+    )
+    horizon_weights: tuple[float, ...] = setting(
+        (), "weight of each output's predictions in the loss, the next click's first; empty: 1, 1/2, 1/4, ..."
+    )
     rare_target_power: float = setting(
         0.0,
         "events weigh by their target's clicks to minus this power, 1 on average; 0: all alike",
@@ -175,6 +181,11 @@ class TrainingConfig:
         choices=("mean", "vote"),
     )
     threads: int = setting(0, "CPU threads; 0: all", minimum=0)
+
+    @property
+    def output_weights(self) -> tuple[float, ...]:
+        """`horizon_weights` as they are meant: one an output, the greatest of the first where none is configured."""
+        return self.horizon_weights or tuple(0.5**number for number in range(self.horizon))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -339,7 +350,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raises ConfigError with every problem in one sentence."""
-        found = list(_problems(self))
+        found = list(_value_problems(self)) or list(config_checks.problems(self))
         if found:
             raise ConfigError("wrong configuration: " + "; ".join(found))
 
@@ -352,8 +363,14 @@ def settings() -> dict[str, Setting]:
         for field in dataclasses.fields(cls):
             if "meaning" in field.metadata:
                 key = f"{prefix}{field.name}"
-                kind = get_origin(hints[field.name]) or hints[field.name]
-                found[key] = Setting(key=key, type=kind, default=field.default, **field.metadata)
+                hint = hints[field.name]
+                found[key] = Setting(
+                    key=key,
+                    type=get_origin(hint) or hint,
+                    entry=get_args(hint)[0] if get_args(hint) else None,
+                    default=field.default,
+                    **field.metadata,
+                )
     return found
 
 
@@ -414,9 +431,8 @@ def _sections() -> Iterator[tuple[str, type[Any]]]:
             yield f"{name}.", cls
 
 
-def _problems(config: Config) -> Iterator[str]:
+def _value_problems(config: Config) -> Iterator[str]:
     for key, entry in settings().items():
         problem = entry.problem(get(config, key))
         if problem:
             yield problem
-    yield from config_checks.problems(config)

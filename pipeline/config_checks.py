@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from nextclick.components.contract import MAX_REQUEST_ITEMS, SIDE_FEATURES
 
 if TYPE_CHECKING:
-    from nextclick.pipeline.config import Config, DataConfig, FeaturesConfig
+    from nextclick.pipeline.config import Config, DataConfig, FeaturesConfig, TrainingConfig
 
 
 def problems(config: Config) -> Iterator[str]:
-    """Every combination that does not go together, each in words."""
+    """Every combination that does not go together, each in words; each value must be right by itself."""
     if config.data.min_session_length > config.data.max_session_length:
         yield "data.min_session_length must not be greater than data.max_session_length"
     if config.training.label_smoothing and config.training.loss in ("bpr_max", "top1_max"):
@@ -30,10 +30,21 @@ def problems(config: Config) -> Iterator[str]:
         yield f"serving.bulk_inferrer needs data.max_session_length of at most {MAX_REQUEST_ITEMS}, as requests do"
     if -1 < config.model.dropout < 0:
         yield f"model.dropout must be -1 or not negative, received {config.model.dropout!r}"
+    yield from _horizon_problems(config.training, config.features.window_length)
     yield from _column_problems(config.data)
     yield from _side_feature_problems(config.data, config.features)
     if config.model.side_features != "off" and not config.features.side_features:
         yield f"features.side_features must name one at least for model.side_features={config.model.side_features}"
+
+
+def _horizon_problems(training: TrainingConfig, window_length: int) -> Iterator[str]:
+    outputs, weights = training.horizon, training.horizon_weights
+    if outputs > window_length:
+        yield f"training.horizon must be at most features.window_length ({window_length}), received {outputs}"
+    if weights and len(weights) != outputs:
+        yield f"training.horizon_weights must be as many as training.horizon={outputs}, received {len(weights)}"
+    elif weights and (min(weights) < 0 or not weights[0]):
+        yield f"training.horizon_weights must begin above 0 and not be negative, received {list(weights)!r}"
 
 
 def _column_problems(data: DataConfig) -> Iterator[str]:

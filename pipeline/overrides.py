@@ -135,11 +135,22 @@ def _parse(entry: Setting, text: str) -> Any:
     if entry.type is str:
         return text
     if entry.type is tuple:
-        return tuple(part for part in (part.strip() for part in text.split(",")) if part)
+        return tuple(
+            _number(part) if entry.entry is float else part for part in map(str.strip, text.split(",")) if part
+        )
     if entry.type is bool and text.lower() in _TRUE + _FALSE:
         return text.lower() in _TRUE
+    if entry.type is float:
+        return _number(text)
     try:
-        return entry.type(text) if entry.type in (int, float) else text
+        return int(text) if entry.type is int else text
+    except ValueError:
+        return text  # config.replace says what was expected
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
     except ValueError:
         return text  # config.replace says what was expected
 

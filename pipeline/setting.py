@@ -24,10 +24,15 @@ def setting(
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One key of the configuration: `key` is "seed" or "section.name", `type` str, int, float, bool or tuple."""
+    """One key of the configuration.
+
+    `key` is "seed" or "section.name", `type` str, int, float, bool or tuple, `entry` the type of a tuple's entries or
+    None.
+    """
 
     key: str
     type: type
+    entry: Any
     default: Any
     meaning: str
     minimum: float | None
@@ -37,10 +42,10 @@ class Setting:
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with a value, in words, or None."""
-        if not _has_type(value, self.type):
-            return f"{self.key} must be {_TYPE_NAMES[self.type]}, received {value!r}"
-        if self.type is float and not math.isfinite(value):
-            return f"{self.key} must be a finite number, received {value!r}"
+        if not self._fits(value):
+            return f"{self.key} must be {self._kind()}, received {value!r}"
+        if not _is_finite(value):
+            return f"{self.key} must be finite, received {value!r}"
         if self.minimum is not None and value < self.minimum:
             return f"{self.key} must be at least {self.minimum}, received {value!r}"
         if self.maximum is not None and value > self.maximum:
@@ -51,19 +56,30 @@ class Setting:
             return f"{self.key} must match {self.pattern}, received {value!r}"
         return None
 
+    def _fits(self, value: Any) -> bool:
+        return _has_type(value, self.type) and (
+            self.entry is None or all(_has_type(entry, self.entry) for entry in value)
+        )
+
+    def _kind(self) -> str:
+        return f"a list of {_LIST_NAMES[self.entry]}" if self.entry else _TYPE_NAMES[self.type]
+
 
 _TYPE_NAMES = {
     str: "text",
     int: "a whole number",
     float: "a number",
     bool: "true or false",
-    tuple: "a list of texts",
 }
+_LIST_NAMES = {str: "texts", float: "numbers"}
 
 
-def _has_type(value: Any, kind: type) -> bool:
-    if kind is tuple:
-        return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
+def _is_finite(value: Any) -> bool:
+    entries = value if isinstance(value, tuple) else (value,)
+    return all(math.isfinite(entry) for entry in entries if isinstance(entry, float))
+
+
+def _has_type(value: Any, kind: type | None) -> bool:
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return type(value) is kind

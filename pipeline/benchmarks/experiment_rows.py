@@ -67,6 +67,12 @@ ROWS = (
     Row("BPR-max", {"training.loss": "bpr_max"}),
     Row("TOP1-max", {"training.loss": "top1_max"}),
     Row("label smoothing 0.1", {"training.label_smoothing": 0.1}),
+    Row("two outputs a step", {"training.horizon": 2}),
+    Row("three outputs a step", {"training.horizon": 3}),
+    Row(
+        "three outputs a step, the further ones at a tenth",
+        {"training.horizon": 3, "training.horizon_weights": (1.0, 0.1, 0.1)},
+    ),
     Row("rare targets weigh more", {"training.rare_target_power": 0.25}),
     Row("float16 weights", {"serving.weights": "float16"}),
     Row("int8 weights", {"serving.weights": "int8"}),

@@ -38,6 +38,7 @@ def flops_per_event(model: Any, config: Config) -> float:
 
     Each weight matrix is multiplied once an event, 2 operations an entry; so is the vector of each item that the
     target is compared with. The gradients by inputs and by weights are a product of the same size each: times three.
+    Outputs after the first (`training.horizon`) are not counted.
     """
     tables = (model.first_item + model.items, model.items)
     entries = sum(
