@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tf_keras
 
+from nextclick.components.averaging import WeightAverage
 from nextclick.components.batches import make_plan
 from nextclick.components.dataset import Split
 from nextclick.components.model import Recommender, build_model
@@ -171,6 +172,7 @@ class _Run:
         total_steps = int(min(self.steps_left, epoch_steps * config.training.epochs))
         self.steps = TrainingSteps(self.model, self.windows, config.training, config.seed, total_steps=total_steps)
         self.generator = np.random.default_rng(config.seed)
+        self._average = WeightAverage(self.model, config.training.average_epochs)
 
     @property
     def exhausted(self) -> bool:
@@ -178,7 +180,8 @@ class _Run:
         return self.steps_left <= 0 or not len(self.windows)
 
     def train_epoch(self, number: int) -> tuple[float, int]:
-        """Sum of losses, and events, of one pass over the training split."""
+        """Sum of losses, and events, of one pass over the training split; the model then has its averaged weights."""
+        self._average.train_on()
         plan = make_plan(self.windows, self.config.training.batch_size, self.generator)
         count = int(min(len(plan), self.steps_left))
         self.steps_left -= count
@@ -197,6 +200,7 @@ class _Run:
                     f"epoch {number} of at most {self.config.training.epochs}: {done} of {count} steps, "
                     f"loss {loss / max(events, 1):.4f}, {events / (now - start):,.0f} events/s"
                 )
+        self._average.take()
         return loss, events
 
 

@@ -1,7 +1,8 @@
 """From a configuration and two splits to what is exported: networks, the hybrid part, and whether they saw everything.
 
 1. Train on the training split until validation MRR@20 stops rising; `training.members` - 1 further networks, from
-   seeds of their own, for as many epochs as that one took to its best.
+   seeds of their own, for as many epochs as that one took to its best. With `data.refit` they would only be thrown
+   away, so they are not trained here, but for a vote: its points are not on one network's scale.
 2. With a hybrid part, its weight is the best one on validation, of what knows the training split only.
 3. With `data.refit` and `training.folds`, further folds have a say in how many epochs that is (folds.py).
 4. With `data.refit`, the networks and the hybrid part are made again from both splits, for as many epochs, with
@@ -61,7 +62,8 @@ def train(config: Config, train_split: Split, validation: Split, items: int, sta
     fitted = fitting.fit(config, train_split, validation, items, start=start)
     if not fitted.best_epoch:  # an untrained model is exported as it is
         return Trained(Scorer(fitted.model, config.features.lookback), fitted, 0.0)
-    networks, history = _members(config, train_split, items, fitted.best_epoch, start, first=1)
+    alone = config.data.refit and not _votes(config)
+    networks, history = ([], []) if alone else _members(config, train_split, items, fitted.best_epoch, start, first=1)
     networks = [fitted.model, *networks]
     mixed = hybrid.build(config.hybrid, train_split, items, fitted.model.first_item)
     weight = _chosen_weight(config, mixed, networks, validation)
@@ -93,7 +95,11 @@ def _members(
 
 
 def _scorer(config: Config, networks: list[Recommender], mixed: hybrid.Hybrid | None) -> Scorer:
-    return Scorer(networks, config.features.lookback, mixed, vote=config.training.ensemble == "vote")
+    return Scorer(networks, config.features.lookback, mixed, vote=_votes(config))
+
+
+def _votes(config: Config) -> bool:
+    return config.training.ensemble == "vote"
 
 
 def _of_member(config: Config, number: int) -> Config:

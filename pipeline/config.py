@@ -169,6 +169,12 @@ class TrainingConfig:
     label_smoothing: float = setting(0.0, "share of the target's mass given to all items", minimum=0, maximum=0.99)
     clip_value: float = setting(0.0, "bound of each entry of a gradient, before clip_norm; 0: off", minimum=0)
     clip_norm: float = setting(5.0, "global norm that gradients are clipped to; 0: off", minimum=0)
+    average_epochs: int = setting(
+        1,
+        "the model has the mean of the weights after so many of the newest epochs; 1: those after the newest alone",
+        minimum=1,
+        maximum=20,
+    )
     patience: int = setting(2, "epochs without a better validation MRR@20 after which training stops", minimum=1)
     folds: int = setting(
         1, "folds in the order of time that choose the epochs of the refit; 1: the validation split alone", minimum=1

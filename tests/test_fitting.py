@@ -171,3 +171,17 @@ def test_a_configured_dropout_stays():
     for dropout in (0.0, 0.6):
         config = configuration.replace(Config(), {"model.dropout": dropout})
         assert settled(config, windows) == config
+
+
+def test_the_weights_are_the_mean_over_the_newest_epochs():
+    """Training goes on from the newest weights, not from the mean: so two epochs' mean is that of one's and two's."""
+    one, two = (fit_epochs(config_of(), TRAIN, ITEMS, epochs, report=quiet).model.get_weights() for epochs in (1, 2))
+    mean = fit_epochs(config_of(average_epochs=2), TRAIN, ITEMS, 2, report=quiet).model.get_weights()
+    for first, second, weight in zip(one, two, mean, strict=True):
+        np.testing.assert_allclose(weight, (first + second) / 2, rtol=1e-6, atol=1e-7)
+
+
+def test_the_averaged_weights_are_what_is_validated_and_kept():
+    found = fit(config_of(average_epochs=3), TRAIN, VALIDATION, ITEMS, report=quiet)
+    best = found.history[found.best_epoch - 1]
+    assert Judge(Scorer(found.model, 5), VALIDATION.sessions)() == (best.recall, best.mrr)

@@ -77,6 +77,7 @@ def test_refit_makes_networks_and_index_again_from_both_splits(trained):
     config = configuration.replace(CONFIG, {"data.refit": True, "hybrid.weight": 0.9})
     again = recipe.train(config, split(150, 1), new, ITEMS)
     assert len(again.fitted.refit_history) == 2 * again.fitted.best_epoch
+    assert not again.fitted.member_history  # what the refit would throw away is not trained before
     assert again.fitted.refit_history[0].events == (split(150, 1).windows.lengths - 1).sum() + 90
     assert again.hybrid_weight == 0.9
     place = tf.constant([[19, 2, -1, -1, -1]])
@@ -84,6 +85,12 @@ def test_refit_makes_networks_and_index_again_from_both_splits(trained):
     assert best in (2, 19)  # what validation alone has after 4 and 21; training goes on to 5, or to 2
     for model in again.scorer.models:
         assert not np.allclose(weights(model), weights(trained.scorer.models[0]))
+
+
+def test_a_vote_chooses_the_weight_with_all_its_members():
+    config = configuration.replace(CONFIG, {"data.refit": True, "training.ensemble": "vote", "training.epochs": 1})
+    found = recipe.train(config, split(50, 1), split(10, 2), ITEMS)
+    assert len(found.fitted.member_history) == found.fitted.best_epoch
 
 
 def test_an_untrained_model_stands_alone():

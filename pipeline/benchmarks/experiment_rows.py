@@ -34,6 +34,7 @@ ROWS = (
     Row("look-back 10", {"features.lookback": 10}),
     Row("three folds choose the epochs", {"training.folds": 3}),
     Row("mean of four members", {"training.members": 4}),
+    Row("mean of the weights after three epochs", {"training.average_epochs": 3}),
     Row("embedding size 64", {"model.embedding_size": 64}),
     Row("embedding size 256", {"model.embedding_size": 256}),
     Row("hidden units 64", {"model.hidden_units": 64}),
