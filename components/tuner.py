@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NamedTuple
 
@@ -62,7 +63,9 @@ class RecommenderTuner(base_tuner.BaseTuner):
         self, config: Config, train: dataset.Split, validation: dataset.Split, items: int, *, directory: str
     ) -> None:
         self._config, self._train, self._validation, self._items = config, train, validation, items
-        super().__init__(oracle(config), directory=directory, project_name="tuning", overwrite=True)
+        # With parallel trials the chief and the first worker share a machine, and each begins by emptying its folder.
+        project = f"tuning-{os.environ.get('KERASTUNER_TUNER_ID', 'alone')}"
+        super().__init__(oracle(config), directory=directory, project_name=project, overwrite=True)
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains with the trial's values; returns the best epoch's figures."""

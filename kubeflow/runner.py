@@ -12,7 +12,7 @@ from typing import Any
 
 from tfx import v1 as tfx
 
-from nextclick.pipeline import beam_options, code_version, definition
+from nextclick.pipeline import beam_options, code_version, definition, parallel_trials
 from nextclick.pipeline.config import Config
 from nextclick.pipeline.errors import ConfigError
 
@@ -24,7 +24,9 @@ SERVING_PARAMETER = "serving_base_path"
 _SUFFIXES = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}
 
 
-def compile_pipeline(config: Config, target: str, output: Path, schema_path: str = IMAGE_SCHEMA_PATH) -> None:
+def compile_pipeline(
+    config: Config, target: str, output: Path, schema_path: str = IMAGE_SCHEMA_PATH, *, tuning: bool = False
+) -> None:
     """Writes the pipeline specification.
 
     Args:
@@ -32,11 +34,15 @@ def compile_pipeline(config: Config, target: str, output: Path, schema_path: str
         target: "kubeflow" (a PipelineSpec in YAML) or "vertex" (a PipelineJob in JSON), IR schema 2.1 both.
         output: the file to write; its suffix must fit the target.
         schema_path: the raw schema inside the container.
+        tuning: the pipeline of `nextclick tune`, as far as Tuner, in place of the one that trains.
 
     Raises:
         ConfigError: a local path, a component or a file name that the target cannot use.
     """
     _check(config, target, output)
+    if tuning:
+        _check_tuning(config, target)
+    create = definition.create_tuning_pipeline if tuning else definition.create_pipeline
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
         config=tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
             display_name=config.pipeline_name, default_image=config.cluster.image, use_pipeline_spec_2_1=True
@@ -45,7 +51,7 @@ def compile_pipeline(config: Config, target: str, output: Path, schema_path: str
         output_filename=output.name,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    runner.run(definition.create_pipeline(_plan(config, schema_path)), write_out=True)
+    runner.run(create(_plan(config, schema_path)), write_out=True)
 
 
 def _plan(config: Config, schema_path: str) -> definition.Plan:
@@ -81,3 +87,16 @@ def _check(config: Config, target: str, output: Path) -> None:
                 f"{path} is a local path, which does not exist inside the cluster's containers; "
                 "use one that every node reaches, such as gs://BUCKET/clicks/*.csv.gz"
             )
+
+
+def _check_tuning(config: Config, target: str) -> None:
+    if config.tuning.parallel_trials == 1:
+        return
+    if target != "vertex":
+        raise ConfigError(
+            f"tuning.parallel_trials={config.tuning.parallel_trials} needs --target vertex, whose custom jobs run the "
+            "trials: set it to 1 for Kubeflow"
+        )
+    missing = parallel_trials.missing(config)
+    if missing:
+        raise ConfigError(f"tuning.parallel_trials above 1 needs {' and '.join(missing)}")

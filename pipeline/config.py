@@ -211,6 +211,9 @@ class TuningConfig:
 
     trials: int = setting(20, "trainings of one search", minimum=1)
     strategy: str = setting("bayesian", "what proposes the next trial", choices=("bayesian", "random"))
+    parallel_trials: int = setting(
+        1, "trials at a time, each on a machine of its own: above 1 on Vertex only", minimum=1, maximum=100
+    )
     space: tuple[str, ...] = setting(
         (
             "training.learning_rate=0.001..0.01:log",
@@ -331,6 +334,11 @@ class ClusterConfig:
     image: str = setting("nextclick-pipeline:0.1.0", "container image made from kubeflow/Dockerfile")
     pipeline_root: str = setting("", "folder of the artifacts, such as gs://BUCKET/nextclick; empty: at submission")
     serving_root: str = setting("", "folder that TF Serving reads, such as gs://BUCKET/serving; empty: at submission")
+    project: str = setting("", "Google Cloud project in which parallel trials of a tuning run")
+    region: str = setting("", "Vertex region in which parallel trials of a tuning run, such as europe-west4")
+    machine_type: str = setting(
+        "n1-standard-8", "machine of each parallel trial of a tuning", pattern=r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,11 @@ def problems(config: Config) -> Iterator[str]:
         yield "training.folds chooses the epochs of the refit: leave data.refit on, or folds at 1"
     if config.training.ensemble == "vote" and config.training.members == 1:
         yield "training.ensemble=vote needs training.members of 2 or more"
+    if config.tuning.parallel_trials > config.tuning.trials:
+        yield (
+            f"tuning.parallel_trials must not be greater than tuning.trials, received "
+            f"{config.tuning.parallel_trials} and {config.tuning.trials}"
+        )
     if config.serving.bulk_inferrer != "off" and config.data.max_session_length > MAX_REQUEST_ITEMS:
         yield f"serving.bulk_inferrer needs data.max_session_length of at most {MAX_REQUEST_ITEMS}, as requests do"
     if -1 < config.model.dropout < 0:

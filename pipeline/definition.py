@@ -26,7 +26,7 @@ from tfx import v1 as tfx
 
 from nextclick.components import contract, nodes
 from nextclick.components.example_gen import SessionExampleGen
-from nextclick.pipeline import config, gate, gate_overrides
+from nextclick.pipeline import config, gate, gate_overrides, parallel_trials
 from nextclick.pipeline.config import Config
 
 # The settings of `serving` that the exported model depends on.
@@ -102,16 +102,25 @@ def create_schema_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
 
 
 def create_tuning_pipeline(plan: Plan) -> tfx.dsl.Pipeline:
-    """As far as Transform, and Tuner: `nextclick tune`."""
+    """As far as Transform, and Tuner: `nextclick tune` and `nextclick compile --tuning`."""
     ready = _prepare(plan)
-    tuner = tfx.components.Tuner(
-        tuner_fn="nextclick.components.tuner.tuner_fn",
-        examples=ready.transform.outputs["transformed_examples"],
-        transform_graph=ready.transform.outputs["transform_graph"],
-        train_args=tfx.proto.TrainArgs(splits=[contract.TRAIN]),
-        eval_args=tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
-        custom_config=_custom_config(plan, "seed", "data.attributes", "features", "model", "training", "tuning"),
-    )
+    arguments = {
+        "tuner_fn": "nextclick.components.tuner.tuner_fn",
+        "examples": ready.transform.outputs["transformed_examples"],
+        "transform_graph": ready.transform.outputs["transform_graph"],
+        "train_args": tfx.proto.TrainArgs(splits=[contract.TRAIN]),
+        "eval_args": tfx.proto.EvalArgs(splits=[contract.VALIDATION]),
+    }
+    settings = _custom_config(plan, "seed", "data.attributes", "features", "model", "training", "tuning")
+    trials_at_a_time = plan.config.tuning.parallel_trials
+    if trials_at_a_time == 1:
+        tuner = tfx.components.Tuner(**arguments, custom_config=settings)
+    else:
+        tuner = tfx.extensions.google_cloud_ai_platform.Tuner(
+            **arguments,
+            tune_args=tfx.proto.TuneArgs(num_parallel_trials=trials_at_a_time),
+            custom_config={**settings, **parallel_trials.vertex_job(plan.config)},
+        )
     return _pipeline(plan, [*ready.components, tuner])
 
 

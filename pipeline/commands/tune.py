@@ -16,6 +16,7 @@ from nextclick.components import search_space
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline import overrides
 from nextclick.pipeline.commands import options
+from nextclick.pipeline.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_root(parser)
     options.add_json(parser)
     parser.add_argument("--trials", metavar="N", type=int, help="trainings (tuning.trials)")
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        help="search nothing: keep the tuner_results.json of a tuning that ran on a cluster",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -35,11 +41,19 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(overrides.to_toml(effective))
         return 0
     search_space.parse(effective)  # a wrong space ends here, before any data are read
+    if effective.tuning.parallel_trials > 1 and not args.results:
+        raise ConfigError(
+            f"tuning.parallel_trials={effective.tuning.parallel_trials} is for Vertex (nextclick compile --tuning "
+            "--target vertex): here one trial runs at a time, set it to 1"
+        )
     from nextclick.components import trainer
     from nextclick.pipeline import tuning  # imports TFX, ten seconds
 
     trainer.set_threads(effective.training.threads)  # before any component starts TensorFlow
-    found = tuning.tune(effective, Path(args.root))
+    if args.results:
+        found = tuning.keep(effective, Path(args.root), args.results, args.results)
+    else:
+        found = tuning.tune(effective, Path(args.root))
     options.write_json(args.json, found)
     for place, trial in enumerate(found["trials"], 1):
         settings = ", ".join(f"{key}={value}" for key, value in trial["values"].items())
