@@ -1,5 +1,5 @@
 # ruff: noqa: RUF012  (TFX wants the parameters, inputs and outputs of a component as plain class attributes)
-"""The pipeline's own TFX components besides ExampleGen; what they do stands in executors.py.
+"""The pipeline's own TFX components besides ExampleGen; what they do stands in executors.py and gate_executor.py.
 
 Parameters are texts and whole numbers only, so that Kubeflow's container entrypoint runs them as well.
 """
@@ -19,7 +19,7 @@ from tfx.dsl.components.base import base_beam_component, base_component, executo
 from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from nextclick.components import contract, executors
+from nextclick.components import contract, executors, gate_executor
 
 
 class StrictExampleValidator(validator_component.ExampleValidator):
@@ -127,7 +127,7 @@ class GateEvaluator(base_beam_component.BaseBeamComponent):
     """
 
     SPEC_CLASS = GateEvaluatorSpec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executors.GateEvaluatorExecutor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(gate_executor.GateEvaluatorExecutor)
 
     def __init__(
         self,

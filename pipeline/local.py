@@ -19,7 +19,7 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
-from nextclick.components import contract, example_gen, executors, inputs, served
+from nextclick.components import contract, example_gen, gate_executor, inputs, served
 from nextclick.pipeline import beam_options, definition, gate, lineage, report, results, tracking, trials
 from nextclick.pipeline.code_version import code_sha256, code_version
 from nextclick.pipeline.config import Config, replace
@@ -161,7 +161,7 @@ def evaluate(effective: Config, model: Path, examples: Path, folder: Path) -> No
     )
     test_split = _artifact(standard_artifacts.Examples, examples)
     test_split.split_names = artifact_utils.encode_split_names([contract.TEST])
-    executors.GateEvaluatorExecutor(context).Do(
+    gate_executor.GateEvaluatorExecutor(context).Do(
         {"model": [_artifact(standard_artifacts.Model, model)], "examples": [test_split]},
         {
             "evaluation": [_artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")],

@@ -27,7 +27,7 @@ from nextclick.components import (
     contract,
     data_drift,
     evaluation_facts,
-    executors,
+    gate_executor,
     metrics,
     prediction_slices,
     tfma_metrics,
@@ -281,7 +281,7 @@ def judge(
         served = artifact(standard_artifacts.Model, folder / "served")
         served.set_string_custom_property("served_version", "")
     run_beam(
-        executors.GateEvaluatorExecutor,
+        gate_executor.GateEvaluatorExecutor,
         folder,
         {**inputs, "baseline_model": served},
         {"evaluation": judged.evaluation, "blessing": judged.blessing},

@@ -20,6 +20,7 @@ LEAVES = (
 TFX_FILES = {
     "nextclick.components.example_gen",
     "nextclick.components.executors",
+    "nextclick.components.gate_executor",
     "nextclick.components.nodes",
     "nextclick.pipeline.definition",
     "nextclick.pipeline.local",
