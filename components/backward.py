@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from nextclick.components.gru import GatedRecurrent, states_at
+from nextclick.components.precision import FLOAT32
 
 
 @tf_keras.utils.register_keras_serializable("nextclick")
@@ -22,13 +23,13 @@ class BackwardReader(tf_keras.layers.Layer):
 
     Args:
       units: width of the state.
-      use_gpu: as `GatedRecurrent` has it.
+      use_gpu, precision: as `GatedRecurrent` has them.
     """
 
-    def __init__(self, units: int, *, use_gpu: bool = False, **kwargs: Any) -> None:
+    def __init__(self, units: int, *, use_gpu: bool = False, precision: str = FLOAT32, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units, self.use_gpu = units, use_gpu
-        self.recurrent = GatedRecurrent(units, use_gpu=use_gpu, name="recurrent")
+        self.units, self.use_gpu, self.precision = units, use_gpu, precision
+        self.recurrent = GatedRecurrent(units, use_gpu=use_gpu, precision=precision, name="recurrent")
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights for inputs [time, batch, width]."""
@@ -56,4 +57,4 @@ class BackwardReader(tf_keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "units": self.units, "use_gpu": self.use_gpu}
+        return {**super().get_config(), "units": self.units, "use_gpu": self.use_gpu, "precision": self.precision}

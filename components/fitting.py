@@ -43,6 +43,7 @@ class Epoch:
       training_seconds: of training alone.
       cpu_seconds: processor time of training alone, of all threads.
       events: pairs of input and target trained on.
+      skipped_steps: those that changed nothing, since a gradient was not finite in float16.
     """
 
     epoch: int
@@ -53,6 +54,7 @@ class Epoch:
     training_seconds: float
     cpu_seconds: float
     events: int
+    skipped_steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +207,7 @@ class _Run:
 
 
 def _one_epoch(run: _Run, judge: Judge | None, number: int) -> Epoch:
-    start, cpu = time.monotonic(), time.process_time()
+    start, cpu, skipped = time.monotonic(), time.process_time(), run.steps.skipped_steps
     loss, events = run.train_epoch(number)
     trained, cpu = time.monotonic(), time.process_time() - cpu
     recall, mrr = judge() if judge else (math.nan, math.nan)
@@ -218,6 +220,7 @@ def _one_epoch(run: _Run, judge: Judge | None, number: int) -> Epoch:
         training_seconds=trained - start,
         cpu_seconds=cpu,
         events=events,
+        skipped_steps=run.steps.skipped_steps - skipped,
     )
     validated = "" if math.isnan(mrr) else f", validation Recall@20 {recall:.4f}, MRR@20 {mrr:.4f}"
     speed = events / max(line.training_seconds, 1e-9)

@@ -17,6 +17,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from nextclick.components.precision import FLOAT32, product
+
 
 @tf_keras.utils.register_keras_serializable("nextclick")
 class GatedRecurrent(tf_keras.layers.Layer):
@@ -25,12 +27,12 @@ class GatedRecurrent(tf_keras.layers.Layer):
     Args:
       units: width of the state.
       use_gpu: run the Keras layer, thus cuDNN, in training.
+      precision: type of the matrix products in training (precision.py); cuDNN's are float32.
     """
 
-    def __init__(self, units: int, *, use_gpu: bool = False, **kwargs: Any) -> None:
+    def __init__(self, units: int, *, use_gpu: bool = False, precision: str = FLOAT32, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units = units
-        self.use_gpu = use_gpu
+        self.units, self.use_gpu, self.precision = units, use_gpu, precision
         self.layer = tf_keras.layers.GRU(units, return_sequences=True, time_major=True, name="gru")
 
     def build(self, input_shape: Any) -> None:
@@ -42,13 +44,14 @@ class GatedRecurrent(tf_keras.layers.Layer):
         """States float32 [time, batch, units] of inputs [time, batch, width]; `state_mask` as in `gru_states`."""
         if training and self.use_gpu and state_mask is None:
             return self.layer(inputs)
-        cell = self.layer.cell
-        gates = tf.tensordot(inputs, cell.kernel, 1) + cell.bias[0]  # [time, batch, 3 units]
-        return gru_states(gates, tf.convert_to_tensor(cell.recurrent_kernel), cell.bias[1], state_mask)
+        cell, dtype = self.layer.cell, self.precision if training else inputs.dtype
+        kernel, recurrent_kernel = tf.cast(cell.kernel, dtype), tf.cast(cell.recurrent_kernel, dtype)
+        gates = product(inputs, kernel) + cell.bias[0]  # [time, batch, 3 units]
+        return gru_states(gates, recurrent_kernel, cell.bias[1], state_mask)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "units": self.units, "use_gpu": self.use_gpu}
+        return {**super().get_config(), "units": self.units, "use_gpu": self.use_gpu, "precision": self.precision}
 
 
 def gru_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -59,7 +62,7 @@ def gru_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask:
 
     Args:
       gates: a, float32 [time, batch, 3 units], in the order z, r, c.
-      kernel: U, float32 [units, 3 units].
+      kernel: U, [units, 3 units], float32 or a narrower type: the one that its products are made in.
       bias: b, float32 [3 units].
       state_mask: m, float32 [batch, units], one for all steps of a sequence (recurrent dropout of Gal & Ghahramani
         2016, arXiv 1512.05287): what the gates see of the state, while the state itself is carried on whole;
@@ -86,8 +89,8 @@ def _states_and_gradient(
         by_u = tf.tile(by_state, [1, 1, 3]) * by_recurrent  # [time, batch, 3 units]
         units = kernel.shape[0]
         by_gates = tf.concat([by_u[:, :, : 2 * units], by_state * by_candidate], axis=2)
-        by_kernel = tf.matmul(_flat(_masked(before, state_mask)), _flat(by_u), transpose_a=True)
-        return by_gates, by_kernel, tf.reduce_sum(by_u, axis=[0, 1])
+        by_kernel = product(_flat(_masked(before, state_mask)), tf.cast(_flat(by_u), kernel.dtype), transpose_a=True)
+        return by_gates, tf.cast(by_kernel, kernel.dtype), tf.reduce_sum(by_u, axis=[0, 1])
 
     return states, gradient
 
@@ -97,7 +100,7 @@ def _forward_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_
     states = tf.TensorArray(gates.dtype, steps, element_shape=[None, units])
 
     def body(time: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        recurrent = tf.nn.bias_add(tf.matmul(_masked(state, state_mask), kernel), bias)  # [batch, 3 units]
+        recurrent = tf.nn.bias_add(product(_masked(state, state_mask), kernel), bias)  # [batch, 3 units]
         given = gates[time]
         opened = tf.sigmoid(given[:, : 2 * units] + recurrent[:, : 2 * units])
         candidate = tf.tanh(given[:, 2 * units :] + opened[:, units:] * recurrent[:, 2 * units :])
@@ -114,7 +117,7 @@ def _slopes(
 ) -> tuple[tf.Tensor, ...]:
     """What the gradient by h is multiplied with at every step to get the gradient by u, by a_c, and by h' directly."""
     units = kernel.shape[0]
-    recurrent = tf.tensordot(_masked(before, state_mask), kernel, 1) + bias  # u of all steps [time, batch, 3 units]
+    recurrent = product(_masked(before, state_mask), kernel) + bias  # u of all steps [time, batch, 3 units]
     opened = tf.sigmoid(gates[:, :, : 2 * units] + recurrent[:, :, : 2 * units])
     update, reset = opened[:, :, :units], opened[:, :, units:]
     recurrent_candidate = recurrent[:, :, 2 * units :]
@@ -136,7 +139,7 @@ def _backward_states(
     def body(time: tf.Tensor, later: tf.Tensor, gradients: tf.TensorArray) -> tuple[Any, ...]:
         gradient = upstream[time] + later  # [batch, units]
         spread = tf.tile(gradient, [1, 4]) * slopes[time]
-        seen = tf.matmul(spread[:, : 3 * units], kernel, transpose_b=True)  # by m h'
+        seen = product(spread[:, : 3 * units], kernel, transpose_b=True)  # by m h'
         later = spread[:, 3 * units :] + _masked(seen, state_mask)
         return time - 1, later, gradients.write(time, gradient)
 

@@ -19,6 +19,7 @@ from nextclick.components import contract, side_inputs
 from nextclick.components.attention import CausalReadout
 from nextclick.components.backward import BackwardReader
 from nextclick.components.gru import GatedRecurrent, states_at
+from nextclick.components.precision import FLOAT32, chosen
 from nextclick.components.side_embeddings import SideEmbeddings
 from nextclick.pipeline.config import Config, ModelConfig
 
@@ -42,6 +43,7 @@ class Recommender(tf_keras.Model):
       network: fields of `ModelConfig`.
       side: number of indices of each side feature that the network looks at (side_inputs.py).
       use_gpu: train with cuDNN's kernels.
+      precision: type of the products in training (precision.py).
     """
 
     def __init__(
@@ -52,16 +54,18 @@ class Recommender(tf_keras.Model):
         *,
         side: Mapping[str, int] | None = None,
         use_gpu: bool = False,
+        precision: str = FLOAT32,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.precision = precision
         self.items, self.oov_buckets, self.network, self.use_gpu = items, oov_buckets, dict(network), use_gpu
         self.settings = ModelConfig(**network)
         self.first_item = contract.FIRST_OOV_INDEX + oov_buckets
         # The greatest probability that cosines from -1 to 1 can give one item among so many is to stay about the same.
         self.temperature = self.settings.temperature or math.log(items) + _AUTO_TEMPERATURE
         self.recurrent = [
-            GatedRecurrent(self.settings.hidden_units, use_gpu=use_gpu, name=f"recurrent_{number}")
+            GatedRecurrent(self.settings.hidden_units, use_gpu=use_gpu, precision=precision, name=f"recurrent_{number}")
             for number in range(self.settings.layers)
         ]
         self.side = None
@@ -72,7 +76,9 @@ class Recommender(tf_keras.Model):
         if self.settings.attention == "last_state":
             self.readout = CausalReadout(self.settings.embedding_size, name="readout")
         if self.settings.bidirectional:
-            self.backward = BackwardReader(self.settings.hidden_units, use_gpu=use_gpu, name="backward")
+            self.backward = BackwardReader(
+                self.settings.hidden_units, use_gpu=use_gpu, precision=precision, name="backward"
+            )
         if self.backward or (not self.readout and self.settings.hidden_units != self.settings.embedding_size):
             self.projection = tf_keras.layers.Dense(self.settings.embedding_size, use_bias=False, name="projection")
 
@@ -186,6 +192,7 @@ class Recommender(tf_keras.Model):
             "network": self.network,
             "side": self.side.counts if self.side is not None else {},
             "use_gpu": self.use_gpu,
+            "precision": self.precision,
         }
 
     def _inputs(self, item_indices: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -222,7 +229,8 @@ def build_model(config: Config, items: int, side: Mapping[str, int] | None = Non
     """A recommender over `items` vocabulary entries with fresh weights; `side` as `Recommender` takes it."""
     use_gpu = bool(tf.config.list_physical_devices("GPU"))
     network = dataclasses.asdict(config.model)
-    model = Recommender(items, config.features.oov_buckets, network, side=side, use_gpu=use_gpu)
+    precision = chosen(config.training.precision)
+    model = Recommender(items, config.features.oov_buckets, network, side=side, use_gpu=use_gpu, precision=precision)
     model.build()
     return model
 

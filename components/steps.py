@@ -16,6 +16,7 @@ from nextclick.components.model import Recommender
 from nextclick.components.negatives import PopularitySampler
 from nextclick.components.optimizers import Optimizer
 from nextclick.components.pairwise_losses import bpr_max_losses, top1_max_losses
+from nextclick.components.precision import FLOAT16, LossScale, product
 from nextclick.components.schedule import learning_rate
 from nextclick.components.sequences import Sequences
 from nextclick.pipeline.config import TrainingConfig
@@ -54,6 +55,7 @@ class TrainingSteps:
             clip_value=config.clip_value,
             clip_norm=config.clip_norm,
         )
+        self.loss_scale = LossScale() if model.precision == FLOAT16 else None
         counts = _target_counts(model, windows)
         self.weights = target_weights(counts, config.rare_target_power) if config.rare_target_power else None
         self.sampler = None
@@ -63,6 +65,11 @@ class TrainingSteps:
             self._run,
             input_signature=[tf.TensorSpec([None], tf.int32)] * 3 + [tf.TensorSpec([], tf.int32)] * 2,
         )
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps so far that changed nothing, since a gradient was not finite in float16."""
+        return 0 if self.loss_scale is None else int(self.loss_scale.skipped_steps)
 
     def run(self, plan: Plan, first: int, last: int) -> tuple[float, int]:
         """Trains on batches first … last - 1 of a plan. Returns the sum of the losses of their events, and those."""
@@ -96,9 +103,16 @@ class TrainingSteps:
             vectors, labels, shares = self.outputs(vectors, targets)
             weights = None if self.weights is None else tf.gather(self.weights, labels)
             loss = mean(self._losses(labels, vectors, seed), weights, shares)
-        rate = learning_rate(self.optimizer.step, self.total_steps, self.config)
-        self.optimizer.apply(tape.gradient(loss, self._variables()), rate)
+            scaled = loss if self.loss_scale is None else loss * self.loss_scale.scale
+        self._apply(tape.gradient(scaled, self._variables()))
         return loss, tf.math.count_nonzero(targets >= 0, dtype=tf.int32)
+
+    def _apply(self, gradients: list[Any]) -> None:
+        rate = learning_rate(self.optimizer.step, self.total_steps, self.config)
+        if self.loss_scale is None:
+            self.optimizer.apply(gradients, rate)
+        else:
+            self.loss_scale.apply(gradients, lambda finite: self.optimizer.apply(finite, rate))
 
     def _variables(self) -> list[tf.Variable]:
         """All that is trained: the model's, then those of training alone."""
@@ -108,11 +122,11 @@ class TrainingSteps:
         """Losses [predictions] of labels [predictions] and session vectors [predictions, embedding_size]."""
         model, config = self.model, self.config
         if self.sampler is None:
-            logits = tf.matmul(vectors, model.item_vectors(), transpose_b=True) + model.item_bias()
+            logits = self._scores(vectors, model.item_vectors()) + model.item_bias()
             return softmax_losses(labels, logits, label_smoothing=config.label_smoothing)
         negatives = self.sampler.draw(config.negatives, seed + tf.constant([0, _NEGATIVES_STREAM]))
         target_logits = tf.reduce_sum(vectors * model.item_vectors(labels), axis=1) + model.item_bias(labels)
-        logits = tf.matmul(vectors, model.item_vectors(negatives), transpose_b=True) + model.item_bias(negatives)
+        logits = self._scores(vectors, model.item_vectors(negatives)) + model.item_bias(negatives)
         if config.loss == "bpr_max":
             return bpr_max_losses(labels, target_logits, negatives, logits, regularization=config.score_regularization)
         if config.loss == "top1_max":
@@ -125,6 +139,10 @@ class TrainingSteps:
             negative_log_probability=tf.gather(self.sampler.log_probability, negatives),
             label_smoothing=config.label_smoothing,
         )
+
+    def _scores(self, vectors: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Products of session vectors with items' vectors, float32 [predictions, items], made in `precision`."""
+        return product(vectors, tf.cast(items, self.model.precision), transpose_b=True)
 
 
 def samples_negatives(loss: str, items: int) -> bool:

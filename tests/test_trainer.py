@@ -46,6 +46,7 @@ def test_training_json_tells_the_training():
     assert found["seconds"] > sum(line["seconds"] for line in history)
     assert found["events_per_second"] > 0
     assert found["refit_epochs"] == 0
+    assert (found["precision"], found["skipped_steps"]) == ("float32", 0)
 
 
 def test_tensorboard_has_a_point_an_epoch():
