@@ -10,8 +10,6 @@ node BulkInferrer answers a split's examples by `bulk_infer`.
 from __future__ import annotations
 
 import json
-import posixpath
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,12 +23,12 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx_bsl.public.beam import run_inference
 from tfx_bsl.public.proto import model_spec_pb2
 
-from nextclick.components import contract, counts, ingest, records
+from nextclick.components import contract, counts, ingest, records, whole_file
 from nextclick.components.counts import CLICKS_LOG, Tally
 from nextclick.components.inputs import InputFile
 from nextclick.pipeline.config import DataConfig
 
-PARQUET, JSONL = FORMATS = ("parquet", "jsonl")
+PARQUET, JSONL = ("parquet", "jsonl")
 SCHEMA = pa.schema(
     [("session_id", pa.string()), ("item_ids", pa.list_(pa.string())), ("scores", pa.list_(pa.float32()))]
 )
@@ -60,7 +58,7 @@ def read_sessions(
     )
 
 
-def predict(root: Any, shard: str, model_path: str, *, k: int, target: str, kind: str) -> None:
+def predict(root: Any, shard: str, model_path: str, *, k: int, target: str, temporary: str, kind: str) -> None:
     """Adds the steps that write the k best items of each session of a shard's examples to a file."""
     (
         root
@@ -68,7 +66,7 @@ def predict(root: Any, shard: str, model_path: str, *, k: int, target: str, kind
         | "RunInference" >> _inference(model_path)
         | "Answer" >> beam.Map(answer, k)
         | "Collect" >> beam.combiners.ToList()
-        | "Write" >> beam.Map(write_rows, target, kind)
+        | "Write" >> beam.Map(write_rows, target, temporary, kind)
     )
 
 
@@ -120,11 +118,10 @@ def answer(log: Any, k: int | None = None) -> dict[str, Any]:
     }
 
 
-def write_rows(rows: list[dict[str, Any]], target: str, kind: str) -> None:
-    """Writes rows, sorted by session, to a file that has its name only once it is whole."""
-    unfinished = f"{posixpath.dirname(target)}/.unfinished-{uuid.uuid4().hex}"
+def write_rows(rows: list[dict[str, Any]], target: str, temporary: str, kind: str) -> None:
+    """Writes rows, sorted by session, to a file (see whole_file.py)."""
     rows.sort(key=lambda row: str(row["session_id"]))
-    with tf.io.gfile.GFile(unfinished, "wb") as file:
+    with whole_file.written(target, temporary) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
         if kind == PARQUET:
             buffer = pa.BufferOutputStream()  # Parquet's writer asks more of a file than GFile has
             pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer)
@@ -132,7 +129,6 @@ def write_rows(rows: list[dict[str, Any]], target: str, kind: str) -> None:
         else:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-    tf.io.gfile.rename(unfinished, target, overwrite=True)
 
 
 def _write_examples(element: Any, data: DataConfig, folder: str) -> Tally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +10,7 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from nextclick.components import contract
+from nextclick.components import contract, whole_file
 from nextclick.components.rows import CLICKS, EVENT_TYPE, ITEM_ID, Integers
 from nextclick.components.sessions import Sessions, column
 
@@ -41,15 +39,14 @@ def write_options() -> Any:
 
 
 def write(path: str, examples: Iterable[Sequence[bytes]], temporary_folder: str) -> None:
-    """A gzip TFRecord file; it has its name only once it is whole, so that a worker that dies leaves nothing behind."""
-    unfinished = posixpath.join(temporary_folder, uuid.uuid4().hex)
-    tf.io.gfile.makedirs(temporary_folder)
-    with tf.io.TFRecordWriter(unfinished, write_options()) as writer:
+    """Writes a gzip TFRecord file (see whole_file.py)."""
+    with (
+        whole_file.written(path, temporary_folder) as unfinished,
+        tf.io.TFRecordWriter(unfinished, write_options()) as writer,
+    ):
         for batch in examples:
             for example in batch:
                 writer.write(example)
-    tf.io.gfile.makedirs(posixpath.dirname(path))
-    tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
 def _record_batch(sessions: Sessions, first: int, end: int) -> pa.RecordBatch:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from nextclick.components import contract
 from nextclick.pipeline.config import DataConfig
 
 Integers = npt.NDArray[np.int64]
@@ -24,7 +23,6 @@ DAY_MS = 24 * HOUR_MS
 # four weeks alike is enough.
 _ENOUGH_SHARE, _ENOUGH_CLICKS = 0.03, 20_000
 _NEVER_MS = np.iinfo(np.int64).max
-_TEST = contract.SPLITS.index(contract.TEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +86,3 @@ def _clicks_before(first_ms: int, end_ms: int, clicks_in_hour: Mapping[int, int]
     bounds_ms = np.stack([hours * HOUR_MS, (hours + 1) * HOUR_MS], axis=1).clip(first_ms, end_ms).ravel()
     clicks = np.stack([np.concatenate([[0], after[:-1]]), after], axis=1).ravel()
     return lambda times_ms: np.interp(times_ms, bounds_ms, clicks)
-
-
-# Every session of an explicit test log is in the test split, whenever it starts.
-ALL_TEST = Cuts(validation_start_ms=-_NEVER_MS, test_start_ms=-_NEVER_MS)

@@ -96,17 +96,18 @@ def run(config: Config, job: Job) -> dict[str, Any]:
 
 def _predict_all(job: Job, options: PipelineOptions) -> dict[str, int]:
     """Predicts the shards that are not there yet, a Beam pipeline each, so that what is done stays done."""
-    shards = sorted((job.output / WORK / "examples").glob("*.gz"))
+    shards, temporary = sorted((job.output / WORK / "examples").glob("*.gz")), _outputs(job.output).temporary
     done = 0
     for number, shard in enumerate(shards):
         target = job.output / RESULTS / f"part-{shard.name.removesuffix('.gz')}.{_SUFFIX[job.kind]}"
         if target.exists():
             done += 1
             continue
-        target.parent.mkdir(exist_ok=True)
         start = time.monotonic()
         with only_data_error(), beam.Pipeline(options=options) as root:
-            batch_inference.predict(root, str(shard), job.model_path, k=job.k, target=str(target), kind=job.kind)
+            batch_inference.predict(
+                root, str(shard), job.model_path, k=job.k, target=str(target), temporary=temporary, kind=job.kind
+            )
         _say(f"shard {number + 1} of {len(shards)}: {time.monotonic() - start:.1f} s")
     return {"shards": len(shards), "shards_found_done": done}
 

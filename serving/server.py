@@ -19,7 +19,7 @@ from nextclick.pipeline.errors import ConfigError, ServingError
 from nextclick.serving import external, local, settings_files
 from nextclick.serving.external import Endpoint, SettingsFiles
 
-PROGRAM, DOCKER, LOCAL = KINDS = ("tensorflow_model_server", "docker", "local")
+PROGRAM, DOCKER, LOCAL = ("tensorflow_model_server", "docker", "local")
 
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 30.0

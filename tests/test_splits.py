@@ -64,10 +64,6 @@ def test_session_belongs_to_the_split_in_which_it_starts() -> None:
     assert cuts.end_of(np.array([0, 1, 2])).tolist() == [100, 200, np.iinfo(np.int64).max]
 
 
-def test_explicit_test_log_is_one_split_whenever_it_is() -> None:
-    assert splits.ALL_TEST.split_of(np.array([0, 4_000_000_000_000])).tolist() == [2, 2]
-
-
 @settings(deadline=None)
 @given(
     st.integers(0, 4_000_000_000_000),
