@@ -3,33 +3,17 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import recommender_runs as runs
 import tensorflow as tf
 
-from nextclick.components import dataset, projector, sequences, trainer
+from nextclick.components import dataset, projector, recipe, sequences, trainer
 from nextclick.components.model import build_model
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.errors import DataError
-
-
-@pytest.fixture(scope="module")
-def transformed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trainer")
-    runs.transform(
-        runs.CONFIG, {"train": runs.cyclic_sessions(60, 1), "validation": runs.cyclic_sessions(20, 2)}, folder
-    )
-    return folder
-
-
-def run(folder, name, **settings):
-    config = configuration.replace(runs.CONFIG, settings)
-    arguments = runs.run_arguments(config, folder, name)
-    trainer.run_fn(arguments)
-    with open(f"{arguments.model_run_dir}/training.json", encoding="utf-8") as file:
-        return arguments, json.load(file)
 
 
 def test_training_json_tells_the_training():
@@ -84,21 +68,27 @@ def test_an_id_with_a_tab_or_no_utf_8_stays_one_field(tmp_path):
     assert len((tmp_path / "item_vectors.tsv").read_text(encoding="utf-8").splitlines()) == 3
 
 
-def test_an_untrained_model_is_exported_all_the_same(transformed):
-    arguments, found = run(transformed, "untrained", **{"training.max_steps": 0})
+def test_an_untrained_model_is_exported_all_the_same(tmp_path):
+    config = configuration.replace(runs.CONFIG, {"training.max_steps": 0})
+    splits = {"train": runs.cyclic_sessions(60, 1), "validation": runs.cyclic_sessions(20, 2)}
+    runs.transform(config, splits, tmp_path)
+    arguments = runs.run_arguments(config, tmp_path)
+    trainer.run_fn(arguments)
+    found = json.loads((Path(arguments.model_run_dir) / trainer.TRAINING_FILE).read_text(encoding="utf-8"))
     assert (found["epochs"], found["best_epoch"], found["events"], found["history"]) == (0, 0, 0, [])
     model = tf.saved_model.load(arguments.serving_model_dir)
     scores = model.signatures["serving_default"](item_ids=tf.constant([["item 3"]]))["scores"].numpy()
     assert np.isfinite(scores).all()
 
 
-def test_refit_trains_again_on_both_splits_for_the_best_number_of_epochs(transformed):
-    _, found = run(transformed, "refit", **{"data.refit": True, "training.epochs": 2})
-    train, validation = (
-        sum(len(session) - 1 for session in runs.cyclic_sessions(count, seed)) for count, seed in ((60, 1), (20, 2))
-    )
-    assert found["refit_epochs"] == found["best_epoch"]
-    assert found["events"] == train * found["epochs"] + (train + validation) * found["refit_epochs"]
+def test_refit_trains_again_on_both_splits_for_the_best_number_of_epochs(tmp_path):
+    config = configuration.replace(runs.CONFIG, {"data.refit": True, "training.epochs": 2})
+    train, validation = ([[2, 3, 4], [5, 6], [4, 5]] * 10, [[3, 4], [5, 6, 7, 8]] * 5)  # 40 and 20 predictions
+    splits = [dataset.split_of(sequences.from_lists(rows), runs.LOOKBACK) for rows in (train, validation)]
+    trainer.write_summary(str(tmp_path), recipe.train(config, *splits, 10), 1.0)
+    found = json.loads((tmp_path / trainer.TRAINING_FILE).read_text(encoding="utf-8"))
+    assert found["refit_epochs"] == found["best_epoch"] > 0
+    assert found["events"] == 40 * found["epochs"] + 60 * found["refit_epochs"]
 
 
 def test_a_split_without_a_known_item_is_refused():
