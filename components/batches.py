@@ -19,7 +19,7 @@ class Plan:
     """The batches of one epoch: batch i has the windows `order[starts[i]:stops[i]]`.
 
     Attributes:
-      order: int32 [windows], each window's number once.
+      order: int32 [windows], each window's number once; what session_parallel.py has instead is told there.
       starts, stops: int32 [batches].
     """
 

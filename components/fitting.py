@@ -12,15 +12,17 @@ import numpy as np
 import tf_keras
 
 from nextclick.components.averaging import WeightAverage
-from nextclick.components.batches import make_plan
+from nextclick.components.batches import Plan, make_plan
 from nextclick.components.dataset import Split
 from nextclick.components.model import Recommender, build_model
 from nextclick.components.scorer import Scorer
 from nextclick.components.sequences import Sequences
+from nextclick.components.session_parallel import lane_count, make_session_parallel_plan
+from nextclick.components.stateful_steps import StatefulSteps
 from nextclick.components.steps import TrainingSteps
 from nextclick.components.validation import Judge
 from nextclick.pipeline import config as configuration
-from nextclick.pipeline.config import Config
+from nextclick.pipeline.config import Config, TrainingConfig
 
 Report = Callable[[str], None]
 # Changes a model with fresh weights before its first step, knowing its training windows; see warm_start.py.
@@ -168,23 +170,23 @@ class _Run:
         self.model = build_model(config, items, train.side)
         if start:
             start(self.model, train.windows)
-        self.windows = train.windows
+        self.rows = _with_pairs(train.sessions) if config.training.stateful else train.windows
         self.steps_left = math.inf if config.training.max_steps < 0 else config.training.max_steps
-        epoch_steps = round(int((self.windows.lengths - 1).sum()) / config.training.batch_size)
-        total_steps = int(min(self.steps_left, epoch_steps * config.training.epochs))
-        self.steps = TrainingSteps(self.model, self.windows, config.training, config.seed, total_steps=total_steps)
+        total_steps = int(min(self.steps_left, _epoch_steps(self.rows, config.training) * config.training.epochs))
+        kind = StatefulSteps if config.training.stateful else TrainingSteps
+        self.steps = kind(self.model, self.rows, config.training, config.seed, total_steps=total_steps)
         self.generator = np.random.default_rng(config.seed)
         self._average = WeightAverage(self.model, config.training.average_epochs)
 
     @property
     def exhausted(self) -> bool:
-        """Nothing is left to do: no window to train on, or no step."""
-        return self.steps_left <= 0 or not len(self.windows)
+        """Nothing is left to do: nothing to train on, or no step."""
+        return self.steps_left <= 0 or not len(self.rows)
 
     def train_epoch(self, number: int) -> tuple[float, int]:
         """Sum of losses, and events, of one pass over the training split; the model then has its averaged weights."""
         self._average.train_on()
-        plan = make_plan(self.windows, self.config.training.batch_size, self.generator)
+        plan = self._plan()
         count = int(min(len(plan), self.steps_left))
         self.steps_left -= count
         loss, events, done, chunk = 0.0, 0, 0, _FIRST_CHUNK
@@ -204,6 +206,24 @@ class _Run:
                 )
         self._average.take()
         return loss, events
+
+    def _plan(self) -> Plan:
+        config = self.config.training
+        if isinstance(self.steps, StatefulSteps):
+            return make_session_parallel_plan(self.rows, self.steps.lanes, config.stateful_steps, self.generator)
+        return make_plan(self.rows, config.batch_size, self.generator)
+
+
+def _epoch_steps(rows: Sequences, config: TrainingConfig) -> int:
+    """Batches of an epoch, about."""
+    if config.stateful:
+        return len(make_session_parallel_plan(rows, lane_count(rows, config), config.stateful_steps))
+    return round(int((rows.lengths - 1).sum()) / config.batch_size)
+
+
+def _with_pairs(sessions: Sequences) -> Sequences:
+    """The sessions in which an item follows another."""
+    return sessions.take(np.flatnonzero(sessions.lengths > 1))
 
 
 def _one_epoch(run: _Run, judge: Judge | None, number: int) -> Epoch:

@@ -6,7 +6,8 @@ the gradient is written out, so that its loop, too, is one matrix product and a 
 Neither loop is unrolled: one graph serves sessions of all lengths and is traced once.
 
 With a GPU the Keras layer runs cuDNN's kernel in training (right padding, no mask, default activations, reset after
-the product: nothing keeps it off), except with recurrent dropout, which that kernel does not have.
+the product: nothing keeps it off), except with recurrent dropout and with sessions that follow each other in a row,
+which that kernel does not have.
 """
 
 from __future__ import annotations
@@ -40,21 +41,36 @@ class GatedRecurrent(tf_keras.layers.Layer):
         self.layer.build(tf.TensorShape(input_shape))
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool = False, state_mask: tf.Tensor | None = None) -> tf.Tensor:
-        """States float32 [time, batch, units] of inputs [time, batch, width]; `state_mask` as in `gru_states`."""
-        if training and self.use_gpu and state_mask is None:
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool = False,
+        state_mask: tf.Tensor | None = None,
+        start: tf.Tensor | None = None,
+        reset: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """States float32 [time, batch, units] of inputs [time, batch, width]; the others as in `gru_states`."""
+        if training and self.use_gpu and state_mask is None and start is None and reset is None:
             return self.layer(inputs)
         cell, dtype = self.layer.cell, self.precision if training else inputs.dtype
         kernel, recurrent_kernel = tf.cast(cell.kernel, dtype), tf.cast(cell.recurrent_kernel, dtype)
         gates = product(inputs, kernel) + cell.bias[0]  # [time, batch, 3 units]
-        return gru_states(gates, recurrent_kernel, cell.bias[1], state_mask)
+        return gru_states(gates, recurrent_kernel, cell.bias[1], state_mask, start=start, reset=reset)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "units": self.units, "use_gpu": self.use_gpu, "precision": self.precision}
 
 
-def gru_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None = None) -> tf.Tensor:
+def gru_states(
+    gates: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor,
+    state_mask: tf.Tensor | None = None,
+    *,
+    start: tf.Tensor | None = None,
+    reset: tf.Tensor | None = None,
+) -> tf.Tensor:
     """States after each step; differentiable by the first three arguments.
 
     With a = the input's share of the gates and u = (m h') U + b, h' the state before (z update, r reset, c candidate):
@@ -67,25 +83,36 @@ def gru_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask:
       state_mask: m, float32 [batch, units], one for all steps of a sequence (recurrent dropout of Gal & Ghahramani
         2016, arXiv 1512.05287): what the gates see of the state, while the state itself is carried on whole;
         None: all of it.
+      start: the state before the first step, float32 [batch, units]; None: zero. No gradient reaches it, so that
+        back-propagation ends at the first step.
+      reset: bool [time, batch], the steps before which the state becomes zero, so that nothing of the steps before
+        reaches those from there on, and no gradient the other way; None: nowhere.
 
     Returns: h, float32 [time, batch, units].
     """
 
     def states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        return _states_and_gradient(gates, kernel, bias, state_mask)
+        return _states_and_gradient(gates, kernel, bias, state_mask, start, reset)
 
     return tf.custom_gradient(states)(gates, kernel, bias)
 
 
 def _states_and_gradient(
-    gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None
+    gates: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor,
+    state_mask: tf.Tensor | None,
+    start: tf.Tensor | None,
+    reset: tf.Tensor | None,
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
-    states = _forward_states(gates, kernel, bias, state_mask)
+    states = _forward_states(gates, kernel, bias, state_mask, start, reset)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        before = tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)  # h' of every step
+        first = tf.zeros_like(states[:1]) if start is None else start[None]
+        before = tf.concat([first, states[:-1]], axis=0)  # h' of every step
+        before = before if reset is None else _zero_where(reset, before)
         by_recurrent, by_candidate, carried = _slopes(gates, before, kernel, bias, state_mask)
-        by_state = _backward_states(upstream, by_recurrent, carried, kernel, state_mask)
+        by_state = _backward_states(upstream, by_recurrent, carried, kernel, state_mask, reset)
         by_u = tf.tile(by_state, [1, 1, 3]) * by_recurrent  # [time, batch, 3 units]
         units = kernel.shape[0]
         by_gates = tf.concat([by_u[:, :, : 2 * units], by_state * by_candidate], axis=2)
@@ -95,11 +122,19 @@ def _states_and_gradient(
     return states, gradient
 
 
-def _forward_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_mask: tf.Tensor | None) -> tf.Tensor:
+def _forward_states(
+    gates: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor,
+    state_mask: tf.Tensor | None,
+    start: tf.Tensor | None,
+    reset: tf.Tensor | None,
+) -> tf.Tensor:
     steps, units = tf.shape(gates)[0], kernel.shape[0]
     states = tf.TensorArray(gates.dtype, steps, element_shape=[None, units])
 
     def body(time: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        state = state if reset is None else _zero_where(reset[time], state)
         recurrent = tf.nn.bias_add(product(_masked(state, state_mask), kernel), bias)  # [batch, 3 units]
         given = gates[time]
         opened = tf.sigmoid(given[:, : 2 * units] + recurrent[:, : 2 * units])
@@ -107,7 +142,8 @@ def _forward_states(gates: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state_
         state = candidate + opened[:, :units] * (state - candidate)
         return time + 1, state, states.write(time, state)
 
-    start = tf.zeros([tf.shape(gates)[1], units], gates.dtype)
+    if start is None:
+        start = tf.zeros([tf.shape(gates)[1], units], gates.dtype)
     _, _, states = tf.while_loop(lambda time, *_: time < steps, body, (0, start, states), parallel_iterations=1)
     return states.stack()
 
@@ -129,7 +165,12 @@ def _slopes(
 
 
 def _backward_states(
-    upstream: tf.Tensor, by_recurrent: tf.Tensor, carried: tf.Tensor, kernel: tf.Tensor, state_mask: tf.Tensor | None
+    upstream: tf.Tensor,
+    by_recurrent: tf.Tensor,
+    carried: tf.Tensor,
+    kernel: tf.Tensor,
+    state_mask: tf.Tensor | None,
+    reset: tf.Tensor | None,
 ) -> tf.Tensor:
     """The whole gradient by each step's state: what comes from above and from all later steps."""
     steps, units = tf.shape(upstream)[0], kernel.shape[0]
@@ -141,6 +182,7 @@ def _backward_states(
         spread = tf.tile(gradient, [1, 4]) * slopes[time]
         seen = product(spread[:, : 3 * units], kernel, transpose_b=True)  # by m h'
         later = spread[:, 3 * units :] + _masked(seen, state_mask)
+        later = later if reset is None else _zero_where(reset[time], later)
         return time - 1, later, gradients.write(time, gradient)
 
     start = (steps - 1, tf.zeros_like(upstream[0]), gradients)
@@ -155,6 +197,10 @@ def states_at(states: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
 
 def _masked(states: tf.Tensor, state_mask: tf.Tensor | None) -> tf.Tensor:
     return states if state_mask is None else states * state_mask
+
+
+def _zero_where(reset: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    return tf.where(reset[..., None], tf.zeros([], values.dtype), values)  # whatever is there, not finite even
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -130,7 +130,7 @@ class Recommender(tf_keras.Model):
         if places is not None:
             return self._vectors_at(item_indices, places)
         inputs = self._inputs(item_indices, training, seed)
-        states = self._states(inputs, training, seed)
+        states, _ = self._states(inputs, training, seed)
         read = states if self.readout is None else self.readout(states)
         if self.backward is not None:
             mask = (
@@ -140,6 +140,25 @@ class Recommender(tf_keras.Model):
             rate = self.settings.dropout if training else 0.0
             read = tf.concat([read, _dropout(states, rate, seed, 1 + len(self.recurrent))], axis=-1)
         return tf.transpose(self._compared(read), [1, 0, 2])
+
+    def continued(
+        self, item_indices: tf.Tensor, starts: Sequence[tf.Tensor], reset: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """`call` in training, of rows in which session follows session and the first goes on from an earlier batch.
+
+        Only for a network without attention, second direction and recurrent dropout.
+
+        Args:
+          item_indices: as in `call`, [batch, time, …].
+          starts: each GRU layer's state before the first items, float32 [batch, units].
+          reset: bool [time, batch], which items are the first of a session.
+          seed: as in `call`.
+
+        Returns: what `call` does, and each GRU layer's state after the last items.
+        """
+        inputs = self._inputs(item_indices, True, seed)
+        states, of_layers = self._states(inputs, True, seed, starts, reset)
+        return tf.transpose(self._compared(states), [1, 0, 2]), [states[-1] for states in of_layers]
 
     def vectors_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """The session's vector after one of its items alone, which costs less than after all.
@@ -155,7 +174,7 @@ class Recommender(tf_keras.Model):
 
     def _vectors_at(self, item_indices: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         inputs = self._inputs(item_indices)
-        states = self._states(inputs)
+        states, _ = self._states(inputs)
         read = states_at(states, places) if self.readout is None else self.readout.at(states, places)
         if self.backward is not None:
             read = tf.concat([read, self.backward.at(inputs, places)], axis=-1)
@@ -203,14 +222,26 @@ class Recommender(tf_keras.Model):
         inputs = tf.transpose(inputs, [1, 0, 2])  # [time, batch, width]
         return _dropout(inputs, self.settings.dropout if training else 0.0, seed, 0)
 
-    def _states(self, inputs: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """The last GRU layer's states, float32 [time, batch, units], of `_inputs`."""
-        rate, rows, states = self.settings.dropout if training else 0.0, tf.shape(inputs)[1], inputs
+    def _states(
+        self,
+        inputs: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+        starts: Sequence[tf.Tensor] = (),
+        reset: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The GRU's states of `_inputs`, float32 [time, batch, units], after dropout, and each layer's before it.
+
+        `starts` and `reset` are as in `continued`; without them every row starts from zero.
+        """
+        rate, rows, states, of_layers = self.settings.dropout if training else 0.0, tf.shape(inputs)[1], inputs, []
         for number, layer in enumerate(self.recurrent):
             mask = self._state_mask(rows, number, seed) if training else None
-            states = layer(states, training=training, state_mask=mask)
+            start = starts[number] if starts else None
+            states = layer(states, training=training, state_mask=mask, start=start, reset=reset)
+            of_layers.append(states)
             states = _dropout(states, rate, seed, 1 + number)
-        return states
+        return states, of_layers
 
     def _compared(self, states: tf.Tensor) -> tf.Tensor:
         """What is compared with items' vectors, of states or what was read of them: float32 [..., embedding_size]."""

@@ -37,7 +37,12 @@ class TrainingSteps:
       config: section `training`.
       seed: of dropout and negatives; each step derives its own, so that results do not depend on scheduling.
       total_steps: of the whole training, were it not stopped early; what a learning rate that decays is spread over.
+
+    Attributes:
+      order_rank: of `Plan.order`.
     """
+
+    order_rank = 1
 
     def __init__(
         self, model: Recommender, windows: Sequences, config: TrainingConfig, seed: int, *, total_steps: int
@@ -61,10 +66,9 @@ class TrainingSteps:
         self.sampler = None
         if samples_negatives(config.loss, model.items):
             self.sampler = PopularitySampler(counts, config.sampling_power)
-        self._loop = tf.function(
-            self._run,
-            input_signature=[tf.TensorSpec([None], tf.int32)] * 3 + [tf.TensorSpec([], tf.int32)] * 2,
-        )
+        number, numbers = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int32)
+        order = tf.TensorSpec([None] * self.order_rank, tf.int32)
+        self._loop = tf.function(self._run, input_signature=[order, numbers, numbers, number, number])
 
     @property
     def skipped_steps(self) -> int:
@@ -78,11 +82,27 @@ class TrainingSteps:
 
     def _run(self, order: Any, starts: Any, stops: Any, first: Any, last: Any) -> tuple[Any, Any]:
         def body(number: tf.Tensor, loss: tf.Tensor, events: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            step_loss, step_events = self._step(self._batch(order[starts[number] : stops[number]]))
+            step_loss, step_events = self._step(order[starts[number] : stops[number]])
             return number + 1, loss + step_loss * tf.cast(step_events, tf.float32), events + step_events
 
         _, loss, events = tf.while_loop(lambda number, *_: number < last, body, (first, 0.0, 0), parallel_iterations=1)
         return loss, events
+
+    def _pairs(self, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The inputs of a batch and the item after each, of what its plan says, padded with 0.
+
+        Args:
+          chosen: the batch's part of `Plan.order`; here int32 [rows], numbers of windows.
+
+        Returns: clicks, int32 [rows, time(, 1 + side features)], and items, int32 [rows, time].
+        """
+        windows = self._batch(chosen)
+        return windows[:, :-1], side_inputs.items_of(windows)[:, 1:]
+
+    def _vectors(self, clicks: tf.Tensor, chosen: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The session's vector after each click of `_pairs`, float32 [rows, time, embedding_size]."""
+        vectors: tf.Tensor = self.model(clicks, training=True, seed=seed)
+        return vectors
 
     def _batch(self, numbers: tf.Tensor) -> tf.Tensor:
         """The windows of these numbers, int32 [windows, longest(, 1 + side features)], padded with 0."""
@@ -93,14 +113,13 @@ class TrainingSteps:
         values = tf.gather(self._values, places)
         return tf.where(inside if values.shape.rank == 2 else inside[:, :, None], values, contract.PADDING_INDEX)
 
-    def _step(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One optimiser step on windows [rows, width + 1, …]. Returns the mean loss and the number of events."""
+    def _step(self, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One optimiser step on a batch, `chosen` as in `_pairs`. Returns the mean loss and the number of events."""
         seed = tf.stack([tf.constant(self.seed), tf.cast(self.optimizer.step % 2**24, tf.int32) * _STREAMS])
-        # [rows, width], negative: padding or not in the vocabulary
-        targets = side_inputs.items_of(windows)[:, 1:] - self.model.first_item
+        clicks, targets = self._pairs(chosen)
+        targets = targets - self.model.first_item  # [rows, time], negative: padding or not in the vocabulary
         with tf.GradientTape() as tape:
-            vectors = self.model(windows[:, :-1], training=True, seed=seed)
-            vectors, labels, shares = self.outputs(vectors, targets)
+            vectors, labels, shares = self.outputs(self._vectors(clicks, chosen, seed), targets)
             weights = None if self.weights is None else tf.gather(self.weights, labels)
             loss = mean(self._losses(labels, vectors, seed), weights, shares)
             scaled = loss if self.loss_scale is None else loss * self.loss_scale.scale

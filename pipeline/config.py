@@ -134,6 +134,13 @@ class TrainingConfig:
     epochs: int = setting(20, "passes over the training split at most", minimum=0)
     max_steps: int = setting(-1, "optimiser steps at most; -1: no limit, 0: an untrained model", minimum=-1)
     batch_size: int = setting(512, "events (predictions) of one step, about", minimum=1)
+    stateful: bool = setting(
+        False,
+        "session-parallel batches: sessions follow each other in lanes, and a session's state is carried over batches",
+    )
+    stateful_steps: int = setting(
+        16, "clicks of each lane in one of these batches; the lanes are batch_size divided by it", minimum=1
+    )
     learning_rate: float = setting(0.002, "of the optimiser", minimum=0)
     optimizer: str = setting("adam", "the optimiser", choices=("adam", "nadam", "adamw", "adagrad", "sgd"))
     loss: str = setting(

@@ -36,6 +36,7 @@ def problems(config: Config) -> Iterator[str]:
     if -1 < config.model.dropout < 0:
         yield f"model.dropout must be -1 or not negative, received {config.model.dropout!r}"
     yield from _horizon_problems(config.training, config.features.window_length)
+    yield from _stateful_problems(config)
     yield from _column_problems(config.data)
     yield from _side_feature_problems(config.data, config.features)
     if config.model.side_features != "off" and not config.features.side_features:
@@ -50,6 +51,24 @@ def _horizon_problems(training: TrainingConfig, window_length: int) -> Iterator[
         yield f"training.horizon_weights must be as many as training.horizon={outputs}, received {len(weights)}"
     elif weights and (min(weights) < 0 or not weights[0]):
         yield f"training.horizon_weights must begin above 0 and not be negative, received {list(weights)!r}"
+
+
+def _stateful_problems(config: Config) -> Iterator[str]:
+    if not config.training.stateful:
+        return
+    if config.model.attention != "off":
+        yield "training.stateful keeps one state of a session, model.attention reads all: set it to off"
+    if config.model.bidirectional:
+        yield "training.stateful keeps no clicks of earlier batches, model.bidirectional reads them: set it to false"
+    if config.model.recurrent_dropout:
+        yield "training.stateful keeps no session's mask, model.recurrent_dropout needs one: set it to 0"
+    if config.training.horizon > 1:
+        yield "training.stateful has several sessions in a row, training.horizon reads on in a row: set it to 1"
+    if config.training.stateful_steps > config.training.batch_size:
+        yield (
+            f"training.stateful_steps must be at most training.batch_size ({config.training.batch_size}), "
+            f"received {config.training.stateful_steps}"
+        )
 
 
 def _column_problems(data: DataConfig) -> Iterator[str]:

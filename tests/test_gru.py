@@ -39,36 +39,62 @@ def test_keras_layer_would_run_on_cudnn(layer):
     assert layer.layer._could_use_gpu_kernel
 
 
-@pytest.mark.parametrize(("steps", "rows"), [(1, 1), (7, 3)])
+MASK = np.array([[0, 2, 2, 0, 2], [2, 0, 2, 2, 2], [0, 0, 0, 2, 0]], np.float32)
+START = np.random.default_rng(1).uniform(-1, 1, [3, 5]).astype(np.float32)
+RESET = np.array([[0, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0]], bool)
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(1, 2), (7, 3)])
 @pytest.mark.parametrize("use_gpu", [False, True])
-def test_masked_states_and_all_gradients_equal_a_plain_loop(layer, steps, rows, use_gpu):
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"state_mask": MASK},
+        {"start": START},
+        {"reset": RESET},
+        {"start": START, "reset": RESET},
+        {"start": START, "reset": RESET, "state_mask": MASK},
+    ],
+    ids=" and ".join,
+)
+def test_states_and_all_gradients_with_options_equal_a_plain_loop(layer, steps, rows, use_gpu, given):
     """Recurrent dropout's mask is on what the gates see of the state, not on the state; Keras has no part in it."""
-    masked = GatedRecurrent(5, use_gpu=use_gpu)
-    masked.build([None, None, 4])
-    masked.set_weights(layer.get_weights())
+    tested = GatedRecurrent(5, use_gpu=use_gpu)
+    tested.build([None, None, 4])
+    tested.set_weights(layer.get_weights())
+    given = {name: value[:steps, :rows] if name == "reset" else value[:rows] for name, value in given.items()}
     inputs = tf.random.stateless_normal([steps, rows, 4], [1, 2])
     weight = tf.random.stateless_normal([steps, rows, 5], [3, 4])
-    mask = tf.constant([[0, 2, 2, 0, 2], [2, 0, 2, 2, 2], [0, 0, 0, 2, 0]], tf.float32)[:rows]
 
     def plain(inputs, training):
-        kernel, recurrent, bias = masked.trainable_weights
-        state, states = tf.zeros([rows, 5]), []
-        for given in tf.unstack(inputs):
-            update, reset, candidate = tf.split(given @ kernel + bias[0], 3, axis=1)
-            seen = tf.split((state * mask) @ recurrent + bias[1], 3, axis=1)
+        kernel, recurrent, bias = tested.trainable_weights
+        state, states = given.get("start", np.zeros([rows, 5], np.float32)), []
+        for time, now in enumerate(tf.unstack(inputs)):
+            if "reset" in given:
+                state = tf.where(given["reset"][time, :, None], 0.0, state)
+            update, reset, candidate = tf.split(now @ kernel + bias[0], 3, axis=1)
+            seen = tf.split((state * given.get("state_mask", 1.0)) @ recurrent + bias[1], 3, axis=1)
             update, reset = tf.sigmoid(update + seen[0]), tf.sigmoid(reset + seen[1])
             state = update * state + (1 - update) * tf.tanh(candidate + reset * seen[2])
             states.append(state)
         return tf.stack(states)
 
     def ours(inputs, training):
-        return masked(inputs, training=training, state_mask=mask)
+        return tested(inputs, training=training, **{name: tf.constant(value) for name, value in given.items()})
 
-    weights = masked.trainable_weights
+    weights = tested.trainable_weights
     for found, wanted in zip(
         evaluated(ours, inputs, weight, weights), evaluated(plain, inputs, weight, weights), strict=True
     ):
         np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+def test_no_gradient_reaches_the_state_that_a_batch_starts_from(layer):
+    start = tf.constant(START)
+    with tf.GradientTape() as tape:
+        tape.watch(start)
+        states = layer(tf.ones([2, 3, 4]), training=True, start=start)
+    assert tape.gradient(states, start) is None
 
 
 def evaluated(layer, inputs, weight, weights=None):
