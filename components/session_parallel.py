@@ -5,8 +5,8 @@
 
 A session lies whole in one lane, however long it is. The lanes are filled longest session first, each into the
 emptiest lane (Graham 1969), so that all end at about the same step and hardly any place of an epoch is empty; within
-a lane the sessions are shuffled. Where GRU4Rec ends an epoch when no session is left for a lane that has ended its
-own, here every pair of an item and the next is in exactly one batch.
+a lane the sessions are shuffled. Every pair of an item and the next is in exactly one batch: an epoch does not end when
+no session is left for a lane, but when all lanes have ended.
 """
 
 from __future__ import annotations

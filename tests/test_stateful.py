@@ -158,7 +158,8 @@ def test_one_seed_gives_the_same_weights_and_another_does_not(fitted, seed):
 
 def test_a_decaying_rate_is_zero_after_the_last_batch():
     sessions = dataset.split_of(sequences.concatenate(random_sessions(), sequences.from_lists([[4], []])), WINDOW)
-    config = config_of(stateful=True, stateful_steps=3, epochs=1, batch_size=12, schedule="linear")
+    # A batch is three lanes of five steps, thus more than its size: an epoch has fewer batches than by that alone.
+    config = config_of(stateful=True, stateful_steps=5, epochs=1, batch_size=13, schedule="linear")
     one, two = (fit_epochs(config, sessions, ITEMS, epochs, report=quiet) for epochs in (1, 2))
     for weight, other in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, other)
@@ -170,6 +171,7 @@ def test_a_decaying_rate_is_zero_after_the_last_batch():
         ("model.attention=last_state", "training.stateful keeps one state of a session, model.attention reads all"),
         ("model.bidirectional=true", "training.stateful keeps no clicks of earlier batches, model.bidirectional"),
         ("model.recurrent_dropout=0.1", "training.stateful keeps no session's mask, model.recurrent_dropout"),
+        ("training.horizon=2", "training.stateful has several sessions in a row, training.horizon reads on in a row"),
         ("training.batch_size=8", "training.stateful_steps must be at most training.batch_size (8), received 16"),
         ("training.stateful_steps=0", "training.stateful_steps must be at least 1, received 0"),
     ],

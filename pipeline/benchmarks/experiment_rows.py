@@ -23,6 +23,7 @@ ROWS = (
     Row("default (with the session kNN)", {"hybrid.kind": "session_knn"}),
     Row("attention", {"model.attention": "last_state"}),
     Row("bi-directional", {"model.bidirectional": True}),
+    Row("stateful: session-parallel batches", {"training.stateful": True}),
     Row("no refit: the newest day only chooses", {"data.refit": False}),
     Row("sessions of one item dropped", {"data.drop_single_item_sessions": True}),
     Row("sessions of three clicks at least", {"data.min_session_length": 3}),
