@@ -88,7 +88,7 @@ def test_the_loss_is_the_weighted_mean_over_the_predictions_of_all_outputs(power
     for ahead, kernel in kernels.items():
         trained.outputs.kernels[ahead].assign(kernel)
     batch = trained._batch(tf.range(len(windows)))
-    loss, events = trained._step(batch)
+    loss, events = trained._step(tf.range(len(windows)))
     vectors, items = model(batch[:, :-1]).numpy(), model.item_vectors().numpy()
     rare = np.ones(ITEMS) if trained.weights is None else trained.weights.numpy()
     total, count = 0.0, 0.0
@@ -120,7 +120,7 @@ def test_each_loss_weighs_its_outputs(loss):
 
     def of(horizon, weights):
         trained = steps_of(windows, loss=loss, horizon=horizon, horizon_weights=weights)
-        return float(trained._step(trained._batch(tf.range(len(windows))))[0])
+        return float(trained._step(tf.range(len(windows)))[0])
 
     first = sum(item >= FIRST for window in lists(windows) for item in window[1:])
     second = sum(item >= FIRST for window in lists(windows) for item in window[2:])
@@ -140,7 +140,7 @@ def test_side_features_change_neither_targets_nor_weights():
         if weight.name in same:  # the side feature's vectors are zero at first
             weight.assign(same[weight.name])
     numbers = tf.range(len(windows))
-    expected, found = (part._step(part._batch(numbers)) for part in (plain, beside))
+    expected, found = (part._step(numbers) for part in (plain, beside))
     assert float(found[0]) == pytest.approx(float(expected[0]), rel=1e-6)
     assert int(found[1]) == int(expected[1])
 
