@@ -19,12 +19,13 @@ QUICK = config.replace(
     },
 )
 
-# Quality first: the mean of four networks, each over more negatives and with attention.
+# Quality first: the mean of four networks, each over more negatives, with attention and averaged weights.
 ACCURATE = config.replace(
     DEFAULT,
     {
         "model.attention": "last_state",
         "training.epochs": 40,
+        "training.average_epochs": 3,
         "training.negatives": 4096,
         "training.members": 4,
     },
