@@ -107,7 +107,7 @@ def test_the_layer_multiplies_in_the_type_and_its_gradients_are_those_of_float32
 
 def test_a_step_with_an_infinite_gradient_changes_nothing_and_is_counted():
     run = steps_of("float16", loss="softmax")
-    batch = run._batch(tf.range(20))
+    batch = tf.range(20)
     start = run.loss_scale.scale.numpy()
     run._step(batch)
     assert (run.loss_scale.skipped_steps.numpy(), run.optimizer.step.numpy()) == (0, 1)
