@@ -83,6 +83,26 @@ def first_run() -> tuple[Path, Path, Outcome]:
     return clicks, folder / "root", nextclick("run", "--data", clicks, "--root", folder / "root", *small_settings())
 
 
+@functools.cache
+def second_run() -> tuple[Path, Outcome, dict]:
+    """A run on the same data in the same root, because of the model's age and with a BulkInferrer.
+
+    Returns: the root as it was then (its artifacts stay where they are), the outcome and the answer of `--json`.
+    """
+    clicks, root, _ = first_run()
+    kept, answer = root.with_name("second"), root.with_name("second.json")
+    settings = small_settings(retrain__max_age_days=1e-9, serving__bulk_inferrer="test")
+    outcome = nextclick("run", "--if-changed", "--data", clicks, "--root", root, "--json", answer, *settings)
+    assert outcome.code == 0, outcome.err
+    copy_root(root, kept)
+    return kept, outcome, json.loads(answer.read_text(encoding="utf-8"))
+
+
+def copy_root(root: Path, target: Path) -> None:
+    """A root that may be changed without the other's being so; its artifacts stay where they are."""
+    shutil.copytree(root, target, symlinks=True, ignore=shutil.ignore_patterns("artifacts"))
+
+
 def metrics(root: Path) -> dict:
     """metrics.json of the newest run."""
     return json.loads((root / "reports" / "latest" / "metrics.json").read_text(encoding="utf-8"))

@@ -299,16 +299,3 @@ def test_predictions_carry_their_slices(ranked):
     assert integers(x, "slice_event_type") == [0, 0, 0, 0]
     assert integers(y, "slice_prefix") == [1]
     assert x.features.feature["period"].bytes_list.value == [b"2023-11-14"]
-
-
-def test_refit_fits_on_the_validation_split_as_well(tmp_path):
-    config = replace(CONFIG, {"data.refit": True})
-    splits = {"train": [parts.example("t", ["a", "b"])], "validation": [parts.example("v", ["b", "b"])]}
-    raw = parts.examples_artifact(tmp_path / "raw", **splits, test=[parts.example("x", ["a", "b"])])
-    graph = parts.transform_graph(tmp_path / "graph", [["a", "b"], ["b", "b"]], config)
-    out = parts.artifact(standard_artifacts.Examples, tmp_path / "out")
-    properties = {"config_json": configuration.to_json(config), "code_sha256": ""}
-    inputs = {"raw_examples": raw, "transform_graph": graph}
-    parts.run(executors.BaselineRanksExecutor, tmp_path, inputs, {"examples": out}, properties)
-    facts = evaluation_facts.read(str(tmp_path / "out" / baseline_examples.FACTS_FILE))
-    assert facts.catalogue.clicks.tolist() == [3, 1]

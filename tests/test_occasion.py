@@ -18,10 +18,10 @@ def config(data, *settings):
 
 @pytest.fixture
 def root(tmp_path):
-    """A copy of a root whose run pushed a model; its artifacts stay where they are."""
+    """A copy of a root whose run pushed a model."""
     _, first, outcome = runs.first_run()
     assert outcome.code == 0, outcome.err
-    shutil.copytree(first, tmp_path / "root", symlinks=True, ignore=shutil.ignore_patterns("artifacts"))
+    runs.copy_root(first, tmp_path / "root")
     return tmp_path / "root"
 
 

@@ -1,7 +1,6 @@
 """The main job on small real runs: what is left behind, what the cache serves, what stops it, what is refused."""
 
 import csv
-import json
 import re
 import signal
 import subprocess
@@ -106,30 +105,41 @@ def test_model_learns_what_follows_what(first):
     assert metrics["evaluation"]["model"]["recall@1"] > metrics["evaluation"]["baselines"]["popular"]["recall@1"] + 0.2
 
 
-def test_second_run_is_cached_and_pushes_nothing_new(first, clicks):
-    root, _, before = first
-    outcome = runs.nextclick("run", "--data", clicks, "--root", root, *runs.small_settings())
-    assert outcome.code == 0, outcome.err
-    after = runs.metrics(root)
+@pytest.fixture(scope="module")
+def second(first):
+    """See `runs.second_run`: its root, outcome, metrics and answer."""
+    root, outcome, answer = runs.second_run()
+    return root, outcome, runs.metrics(root), answer
+
+
+def test_second_run_is_cached_and_pushes_nothing_new(first, second):
+    _, _, before = first
+    root, _, after, _ = second
     # The served model changed from none to this one, so it is compared once more; nothing else runs.
-    assert COMPONENTS - set(after["run"]["cached_components"]) == {"ServedModel", "GateEvaluator", "AtomicPusher"}
+    ran = set(after["run"]["seconds_by_component"]) - set(after["run"]["cached_components"])
+    assert ran == {"ServedModel", "GateEvaluator", "AtomicPusher", "BulkInferrer"}
     assert after["pushed"] == {**before["pushed"], "already_served": True}
     assert len(list((root / "serving" / "nextclick").iterdir())) == 1
     assert after["evaluation"]["model"] == before["evaluation"]["model"]
 
 
-def test_bulk_inferrer_answers_the_split_it_is_given_and_nothing_is_trained_for_it(first, clicks):
-    root, _, before = first
-    settings = runs.small_settings(serving__bulk_inferrer="test")
-    outcome = runs.nextclick("run", "--data", clicks, "--root", root, *settings)
-    assert outcome.code == 0, outcome.err
-    assert "Trainer" in runs.metrics(root)["run"]["cached_components"]
+def test_bulk_inferrer_answers_the_split_it_is_given(first, second, clicks):
+    _, _, before = first
+    root, *_ = second
     nodes = lineage.latest_run(str(root / "metadata.sqlite"), holding="BulkInferrer")
     answers = pq.read_table(Path(nodes["BulkInferrer"].outputs["inference_result"].uri) / "predictions").to_pylist()
     assert len({row["session_id"] for row in answers}) == len(answers) == before["data"]["sessions"]["test"]
     clicked = {row["session_id"]: row["item_id"] for row in csv.DictReader(clicks.open())}  # the last of each
     follows = [row["item_ids"][0] == f"item {(int(clicked[row['session_id']].split()[1]) + 1) % 30}" for row in answers]
     assert sum(follows) > 0.8 * len(answers)
+
+
+def test_json_result_is_metrics_json_and_says_why_it_ran(second):
+    root, outcome, metrics, answer = second
+    assert answer == metrics
+    assert metrics["run"]["reason"].startswith("the served model was pushed on ")
+    assert f"Training: {metrics['run']['reason']}." in outcome.out
+    assert metrics["run"]["reason"] in (root / "reports" / "latest" / "index.html").read_text(encoding="utf-8")
 
 
 def test_untrained_model_is_refused_and_not_pushed(clicks, first, tmp_path):
@@ -229,16 +239,3 @@ def test_bad_option_exits_2_before_anything_runs(arguments, tmp_path, capsys):
     assert cli.main(["run", *arguments, "--root", str(tmp_path / "root")]) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("nextclick: ")
     assert not (tmp_path / "root" / "metadata.sqlite").exists()
-
-
-def test_json_result_is_metrics_json_and_says_why_it_ran(first, clicks, tmp_path):
-    root, _, _ = first
-    file = tmp_path / "result.json"
-    settings = runs.small_settings(retrain__max_age_days=1e-9)
-    outcome = runs.nextclick("run", "--if-changed", "--data", clicks, "--root", root, "--json", file, *settings)
-    assert outcome.code == 0, outcome.err
-    metrics = runs.metrics(root)
-    assert json.loads(file.read_text(encoding="utf-8")) == metrics
-    assert metrics["run"]["reason"].startswith("the served model was pushed on ")
-    assert f"Training: {metrics['run']['reason']}." in outcome.out
-    assert metrics["run"]["reason"] in (root / "reports" / "latest" / "index.html").read_text(encoding="utf-8")
