@@ -108,6 +108,14 @@ def concatenate(first: Split, second: Split) -> Split:
     )
 
 
+def ended_after(split: Split, time_ms: int) -> Split:
+    """The split with only those sessions that ended after a time, milliseconds since the epoch; all of its windows."""
+    later = np.flatnonzero(split.end_times_ms > time_ms)
+    if len(later) == len(split.end_times_ms) or time_ms <= 0:
+        return split
+    return dataclasses.replace(split, sessions=split.sessions.take(later), end_times_ms=split.end_times_ms[later])
+
+
 def _ordered(
     sessions: Sequences, windows: Sequences, end_times_ms: npt.NDArray[np.int64], side: Mapping[str, int]
 ) -> Split:

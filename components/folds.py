@@ -15,16 +15,15 @@ import numpy as np
 
 from nextclick.components import dataset, fitting
 from nextclick.components.dataset import Split
-from nextclick.components.fitting import Start
 from nextclick.pipeline.config import Config
 
 
-def best_epochs(config: Config, train: Split, validation: Split, items: int, start: Start | None = None) -> list[int]:
+def best_epochs(config: Config, train: Split, validation: Split, items: int) -> list[int]:
     """The best epoch of every fold but the first, latest sessions first; arguments as of `recipe.train`."""
     found = []
     for number, (before, judged) in enumerate(earlier(config, train, len(validation.sessions)), 2):
         print(f"fold {number} of {config.training.folds}", file=sys.stderr, flush=True)
-        found.append(fitting.fit(config, before, judged, items, start=start).best_epoch)
+        found.append(fitting.fit(config, before, judged, items).best_epoch)
     return found
 
 

@@ -7,6 +7,11 @@
 3. With `data.refit` and `training.folds`, further folds have a say in how many epochs that is (folds.py).
 4. With `data.refit`, the networks and the hybrid part are made again from both splits, for as many epochs, with
    that weight: nothing is left to choose it on.
+
+With a warm start (warm_start.py) both 1 and 4 begin at the served model's weights, and 4 takes
+`training.warm_refit_epochs` at least: the served model was itself refit, often on all that lies before the validation
+split, so that 1 has little to teach it and validation wants few epochs, while 4 has the newest days, which are new to
+it (docs/training.md). Folds would be judged on what it has learnt, so there are none.
 """
 
 from __future__ import annotations
@@ -49,7 +54,14 @@ class Trained:
         return sum(int(model.count_params()) for model in self.scorer.models)
 
 
-def train(config: Config, train_split: Split, validation: Split, items: int, start: Start | None = None) -> Trained:
+def train(
+    config: Config,
+    train_split: Split,
+    validation: Split,
+    items: int,
+    start: Start | None = None,
+    seen_until_ms: int = 0,
+) -> Trained:
     """Follows the recipe (see the module's text).
 
     Args:
@@ -58,21 +70,27 @@ def train(config: Config, train_split: Split, validation: Split, items: int, sta
       validation: what is chosen on; with `data.refit` it is trained on in the end.
       items: size of the vocabulary.
       start: what each network's weights are at first; None: as its seed says.
+      seen_until_ms: time up to which `start` has learnt from sessions, milliseconds since the epoch: validation
+        sessions that had ended by then choose nothing.
     """
-    fitted = fitting.fit(config, train_split, validation, items, start=start)
+    judged = dataset.ended_after(validation, seen_until_ms)
+    warm_epochs = min(config.training.epochs, config.training.warm_refit_epochs) if start else 0
+    if start and not (judged.sessions.lengths > 1).any():
+        config = configuration.replace(config, {"training.epochs": warm_epochs})
+    fitted = fitting.fit(config, train_split, judged, items, start=start)
     if not fitted.best_epoch:  # an untrained model is exported as it is
         return Trained(Scorer(fitted.model, config.features.lookback), fitted, 0.0)
     alone = config.data.refit and not _votes(config)
     networks, history = ([], []) if alone else _members(config, train_split, items, fitted.best_epoch, start, first=1)
     networks = [fitted.model, *networks]
     mixed = hybrid.build(config.hybrid, train_split, items, fitted.model.first_item)
-    weight = _chosen_weight(config, mixed, networks, validation)
+    weight = _chosen_weight(config, mixed, networks, judged)
     fitted = dataclasses.replace(fitted, member_history=history)
     fold_epochs: list[int] = []
     if config.data.refit:
-        if config.training.folds > 1:
-            fold_epochs = [fitted.best_epoch, *folds.best_epochs(config, train_split, validation, items, start)]
-        epochs = folds.chosen(fold_epochs) if fold_epochs else fitted.best_epoch
+        if config.training.folds > 1 and not start:
+            fold_epochs = [fitted.best_epoch, *folds.best_epochs(config, train_split, validation, items)]
+        epochs = max(warm_epochs, folds.chosen(fold_epochs) if fold_epochs else fitted.best_epoch)
         print(f"refit on train and validation for {epochs} epochs", file=sys.stderr, flush=True)
         both = dataset.concatenate(train_split, validation)
         networks, history = _members(config, both, items, epochs, start, first=0)

@@ -34,6 +34,7 @@ class Signatures(tf.Module):
       vocabulary: item ids, in the vocabulary's order.
       top_k: items that are answered at most; where the vocabulary has fewer, all of them.
       exclude_seen: never answer an item of the session itself.
+      learnt_until_ms: end of the newest session that was trained on, milliseconds since the epoch; 0: not known.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Signatures(tf.Module):
         vocabulary: list[bytes],
         top_k: int,
         exclude_seen: bool = False,
+        learnt_until_ms: int = 0,
     ) -> None:
         super().__init__()
         self.scorer, self.encoder = scorer, encoder
@@ -50,6 +52,8 @@ class Signatures(tf.Module):
         self._exclude_seen = exclude_seen
         # Saved, so that whoever compares served lists with evaluated ranks knows.
         self.exclude_seen = tf.Variable(exclude_seen, trainable=False, name="exclude_seen")
+        # Saved, so that a warm start from this model is not judged by sessions that it has learnt.
+        self.learnt_until_ms = tf.Variable(learnt_until_ms, dtype=tf.int64, trainable=False, name="learnt_until_ms")
         self.item_ids = tf.Variable(vocabulary, dtype=tf.string, trainable=False, name="item_ids")
 
     def functions(self, names: Collection[str] = ()) -> dict[str, Any]:

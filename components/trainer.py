@@ -47,10 +47,14 @@ def run_fn(fn_args: Any) -> None:
     check_known(train, config)
     validation = read(fn_args.eval_files)
     warm = warm_start.WarmStart(fn_args.base_model, vocabulary) if config.training.warm_start else None
-    trained = recipe.train(config, train, validation, len(vocabulary), warm)
+    earlier = warm if warm and warm.found else None
+    seen_until_ms = earlier.learnt_until_ms if earlier else 0
+    trained = recipe.train(config, train, validation, len(vocabulary), earlier, seen_until_ms)
+    learnt = [train, validation] if config.data.refit else [train]
+    learnt_until_ms = max(seen_until_ms, *(int(split.end_times_ms.max(initial=0)) for split in learnt))
     write_logs(fn_args.model_run_dir, trained.fitted)
     write_projector(fn_args.model_run_dir, trained.scorer.model, vocabulary)
-    export(config, trained.scorer, transform, vocabulary, fn_args.serving_model_dir)
+    export(config, trained.scorer, transform, vocabulary, fn_args.serving_model_dir, learnt_until_ms)
     write_summary(fn_args.model_run_dir, trained, time.monotonic() - start, warm)
 
 
@@ -63,13 +67,17 @@ def check_known(train: dataset.Split, config: Config) -> None:
         )
 
 
-def export(config: Config, scorer: Scorer, transform: Any, vocabulary: list[bytes], folder: str) -> None:
-    """Writes the SavedModel with its signatures and warm-up requests."""
+def export(
+    config: Config, scorer: Scorer, transform: Any, vocabulary: list[bytes], folder: str, learnt_until_ms: int = 0
+) -> None:
+    """Writes the SavedModel with its signatures and warm-up requests; arguments as of `Signatures`."""
     encoder = request_encoder.of_transform(transform, side_inputs.names(config), config.features)
 
     def save(scorer: Scorer, folder: str) -> None:
         settings = config.serving
-        signatures = RestrictedSignatures(scorer, encoder, vocabulary, settings.top_k, settings.exclude_seen)
+        signatures = RestrictedSignatures(
+            scorer, encoder, vocabulary, settings.top_k, settings.exclude_seen, learnt_until_ms
+        )
         tf.saved_model.save(signatures, folder, signatures=signatures.functions())
 
     if config.serving.weights != "float32":

@@ -23,7 +23,7 @@ from nextclick.components.sequences import Sequences
 
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Where the exported object (signatures.py) has the network and the vocabulary.
-_MODEL_PATH, _VOCABULARY_PATH = ("scorer", "model"), ("item_ids",)
+_MODEL_PATH, _VOCABULARY_PATH, _TIME_PATH = ("scorer", "model"), ("item_ids",), ("learnt_until_ms",)
 # Variables of the network with a row an item.
 _ITEM_TABLES = ("embedding", "output_embedding", "output_bias")
 
@@ -56,11 +56,15 @@ class CarriedOver:
 
 @dataclasses.dataclass(frozen=True)
 class Earlier:
-    """The weights of an exported model: a reader of its checkpoint, the objects in it, its vocabulary."""
+    """The weights of an exported model: a reader of its checkpoint, the objects in it, its vocabulary.
+
+    `learnt_until_ms` is the end of the newest session that it was trained on, in milliseconds; 0 where it is not known.
+    """
 
     reader: Any
     nodes: Sequence[Any]
     vocabulary: list[bytes]
+    learnt_until_ms: int = 0
 
 
 class WarmStart:
@@ -74,11 +78,22 @@ class WarmStart:
     def __init__(self, model_path: str, vocabulary: Sequence[bytes]) -> None:
         self._earlier, self._vocabulary = read(model_path), vocabulary
         self.carried: CarriedOver | None = None
-
-    def __call__(self, model: Recommender, windows: Sequences) -> None:
-        """Takes over what fits; says on standard error what that was."""
         if self._earlier is None:
             print("warm start: no model is served yet, so training starts from fresh weights", file=sys.stderr)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a model to start from."""
+        return self._earlier is not None
+
+    @property
+    def learnt_until_ms(self) -> int:
+        """End of the newest session that the served model was trained on; 0 where it is not known."""
+        return self._earlier.learnt_until_ms if self._earlier else 0
+
+    def __call__(self, model: Recommender, windows: Sequences) -> None:
+        """Takes over what fits, if anything; says on standard error what that was."""
+        if self._earlier is None:
             return
         self.carried = carry_over(self._earlier, model, windows, self._vocabulary)
         print(f"warm start: {self.carried.sentence()}", file=sys.stderr, flush=True)
@@ -86,7 +101,7 @@ class WarmStart:
     def summary(self) -> dict[str, Any]:
         """For training.json; figures are zero where there was no model to start from."""
         fresh = CarriedOver(0, len(self._vocabulary), 0, 0, 0)
-        return {"found": self._earlier is not None, **dataclasses.asdict(self.carried or fresh)}
+        return {"found": self.found, **dataclasses.asdict(self.carried or fresh)}
 
 
 def read(model_path: str) -> Earlier | None:
@@ -100,7 +115,9 @@ def read(model_path: str) -> Earlier | None:
     vocabulary = _descend(graph.nodes, _VOCABULARY_PATH)
     if vocabulary is None or _descend(graph.nodes, _MODEL_PATH) is None:
         return None
-    return Earlier(reader, graph.nodes, list(reader.get_tensor(_checkpoint_key(vocabulary))))
+    time = _descend(graph.nodes, _TIME_PATH)
+    learnt_until_ms = int(reader.get_tensor(_checkpoint_key(time))) if time is not None else 0
+    return Earlier(reader, graph.nodes, list(reader.get_tensor(_checkpoint_key(vocabulary))), learnt_until_ms)
 
 
 def carry_over(earlier: Earlier, model: Recommender, windows: Sequences, vocabulary: Sequence[bytes]) -> CarriedOver:

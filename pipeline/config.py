@@ -187,6 +187,9 @@ class TrainingConfig:
         1, "folds in the order of time that choose the epochs of the refit; 1: the validation split alone", minimum=1
     )
     warm_start: bool = setting(False, "start from the weights of the model served now, item by item")
+    warm_refit_epochs: int = setting(
+        8, "epochs that the refit of a warm start takes at least, within training.epochs", minimum=1
+    )
     members: int = setting(1, "networks from different seeds, exported as one model", minimum=1, maximum=16)
     ensemble: str = setting(
         "mean",

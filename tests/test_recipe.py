@@ -1,10 +1,13 @@
 """What is trained on what: a member that saw no data of its own, or a weight chosen on what is remembered, misleads."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from nextclick.components import dataset, recipe, sequences
+from nextclick.components.scorer import Scorer
 from nextclick.components.validation import Judge
 from nextclick.pipeline import config as configuration
 from nextclick.pipeline.config import Config
@@ -91,6 +94,74 @@ def test_a_vote_chooses_the_weight_with_all_its_members():
     config = configuration.replace(CONFIG, {"data.refit": True, "training.ensemble": "vote", "training.epochs": 1})
     found = recipe.train(config, split(50, 1), split(10, 2), ITEMS)
     assert len(found.fitted.member_history) == found.fitted.best_epoch
+
+
+class Started:
+    """A start from the weights of an earlier model that remembers what each training had to learn from."""
+
+    def __init__(self, model):
+        self._weights, self.events = model.get_weights(), []
+
+    def __call__(self, model, windows):
+        model.set_weights(self._weights)
+        self.events.append(int((windows.lengths - 1).sum()))
+
+
+WARM = configuration.replace(
+    CONFIG,
+    {
+        "training.members": 1,
+        "hybrid.kind": "off",
+        "training.epochs": 6,
+        "training.warm_refit_epochs": 4,
+        "data.refit": True,
+    },
+)
+
+
+# What no model can know: validation is judged as well before training as after.
+SURPRISING = dataset.split_of(sequences.from_lists([[4, 1], [9, 1]] * 20), 10, np.full(40, 10**6))
+
+
+def test_a_warm_start_is_refit_from_the_earlier_weights_and_not_for_fewer_epochs_than_it_takes(trained):
+    start = Started(trained.scorer.models[0])
+    found = recipe.train(WARM, split(150, 1), SURPRISING, ITEMS, start)
+    events = (split(150, 1).windows.lengths - 1).sum()
+    assert start.events == [events, events + 40]  # the fit, and the refit: both began at the earlier weights
+    assert found.fitted.best_epoch < len(found.fitted.refit_history) == 4
+    cold = recipe.train(WARM, split(150, 1), SURPRISING, ITEMS)
+    assert len(cold.fitted.refit_history) == cold.fitted.best_epoch
+    longer = configuration.replace(WARM, {"training.warm_refit_epochs": 1})
+    found = recipe.train(longer, split(150, 1), SURPRISING, ITEMS, Started(trained.scorer.models[0]))
+    assert len(found.fitted.refit_history) == found.fitted.best_epoch
+
+
+def test_a_warm_start_has_no_folds_since_it_has_learnt_them(trained):
+    config = configuration.replace(WARM, {"training.folds": 3})
+    found = recipe.train(config, split(150, 1), SURPRISING, ITEMS, Started(trained.scorer.models[0]))
+    assert found.fold_epochs == ()
+
+
+def test_sessions_that_the_served_model_has_learnt_do_not_judge_a_warm_start(trained):
+    """Half of the validation split was in the refit of the served model, which knows its answers by heart."""
+    seen, unseen = split(40, 2), split(30, 3)
+    unseen = dataclasses.replace(unseen, end_times_ms=unseen.end_times_ms + 1000)
+    both = dataset.concatenate(seen, unseen)
+    start = Started(trained.scorer.models[0])
+    found = recipe.train(WARM, split(150, 1), both, ITEMS, start, seen_until_ms=int(seen.end_times_ms.max()))
+    scorer = Scorer(trained.scorer.models[0], CONFIG.features.lookback)
+    assert found.fitted.mrr_before == Judge(scorer, unseen.sessions)()[1]
+    assert found.fitted.mrr_before != Judge(scorer, both.sessions)()[1]
+    assert start.events[1] == sum(int((part.windows.lengths - 1).sum()) for part in (split(150, 1), seen, unseen))
+
+
+def test_a_warm_start_that_has_learnt_the_whole_validation_split_is_not_judged(trained):
+    start = Started(trained.scorer.models[0])
+    config = configuration.replace(WARM, {"hybrid.kind": "session_knn"})
+    found = recipe.train(config, split(150, 1), split(40, 2), ITEMS, start, seen_until_ms=10**9)
+    assert np.isnan(found.fitted.mrr_before)
+    assert found.hybrid_weight == pytest.approx(0.3)  # the default, where nothing is there to choose it on
+    assert len(found.fitted.history) == len(found.fitted.refit_history) == 4
 
 
 def test_an_untrained_model_stands_alone():

@@ -124,6 +124,19 @@ def test_without_a_served_model_training_starts_from_fresh_weights(tmp_path, cap
     }
 
 
+def test_a_model_says_until_when_it_has_learnt(earlier, tmp_path):
+    assert warm_start.read(earlier.folder).learnt_until_ms == 0  # its sessions have no times
+    saved = tf.Module()
+    saved.scorer, saved.item_ids = tf.Module(), tf.Variable([b"a"])
+    saved.scorer.model, saved.learnt_until_ms = (
+        build_model(runs.CONFIG, 1),
+        tf.Variable(1_700_000_000_123, dtype=tf.int64),
+    )
+    saved.scorer.model(tf.constant([[2]]))
+    tf.saved_model.save(saved, str(tmp_path))
+    assert warm_start.WarmStart(str(tmp_path), [b"a"]).learnt_until_ms == 1_700_000_000_123
+
+
 def test_run_fn_starts_where_the_served_model_is_and_says_so(earlier, tmp_path):
     splits = {"train": runs.cyclic_sessions(60, 1), "validation": runs.cyclic_sessions(20, 2)}
     config = configuration.replace(runs.CONFIG, {"training.warm_start": True, "training.max_steps": 1})
