@@ -168,11 +168,12 @@ def _match(path: str) -> dict[str, int]:
 
 
 def _sizes(pattern: str) -> dict[str, int]:
+    here = "" if "/" in pattern else "./"  # Beam finds nothing by a glob without a folder
     try:
-        found = FileSystems.match([pattern])[0].metadata_list
+        found = FileSystems.match([here + pattern])[0].metadata_list
     except (BeamIOError, ValueError, ImportError) as error:
         raise DataError(f"{pattern} cannot be listed: {_one_line(error)}") from error
-    return {entry.path: entry.size_in_bytes for entry in found}
+    return {entry.path.removeprefix(here): entry.size_in_bytes for entry in found}
 
 
 def _is_data_file(path_below_folder: str) -> bool:

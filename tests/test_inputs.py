@@ -43,6 +43,15 @@ def test_glob_gives_what_it_matches_whatever_its_name(folder: Path) -> None:
     assert _names(folder / "*.md") == ["README.md"]
 
 
+@pytest.mark.parametrize("pattern", ["{}*", "{}{{SPAN}}.csv"])
+def test_glob_without_a_folder_matches_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    (tmp_path / "day-1.csv").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    assert [file.path for file in inputs.expand_inputs([pattern.format("day-")])] == ["day-1.csv"]
+
+
 def test_file_name_with_brackets_is_a_file(folder: Path) -> None:
     assert _names(folder / "w[1].csv") == ["w[1].csv"]
 
