@@ -103,6 +103,15 @@ def recount_lists(lists, predictions, nodes):
     }
 
 
+def test_the_model_says_when_the_newest_session_it_learnt_ended(metrics, nodes):
+    """With refit that is of the validation split; a warm start from the model is judged by later sessions alone."""
+    ends = [
+        max(feature(tf.train.Example.FromString(record), "event_times_ms"))
+        for record in records(nodes["SessionExampleGen"].outputs["examples"].uri, "validation")
+    ]
+    assert int(tf.saved_model.load(metrics["pushed"]["path"]).learnt_until_ms) == max(ends)
+
+
 @pytest.fixture(scope="module")
 def recounted(predictions, nodes):
     found = {name: recount([line[0][name] for line in predictions]) for name in ("model", *BASELINES)}
