@@ -77,6 +77,7 @@ def train(
     warm_epochs = min(config.training.epochs, config.training.warm_refit_epochs) if start else 0
     if start and not (judged.sessions.lengths > 1).any():
         config = configuration.replace(config, {"training.epochs": warm_epochs})
+        print("warm start: the served model has learnt every validation session, so none judges it", file=sys.stderr)
     fitted = fitting.fit(config, train_split, judged, items, start=start)
     if not fitted.best_epoch:  # an untrained model is exported as it is
         return Trained(Scorer(fitted.model, config.features.lookback), fitted, 0.0)

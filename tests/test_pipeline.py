@@ -168,7 +168,9 @@ def test_a_warm_start_trains_the_served_model_on_and_lineage_says_from_which(fir
     training = runs.metrics(root)["training"]
     assert training["warm_start"]["found"] is True
     assert (training["warm_start"]["items"], training["warm_start"]["new_items"]) == (30, 0)
-    assert training["warm_start"]["validation_mrr@20"] > 0.5
+    # The served model was refit on these validation sessions, so what it makes of them says nothing.
+    assert training["warm_start"]["validation_mrr@20"] is None
+    assert "has learnt every validation session" in outcome.err
     assert "30 items keep their vectors" in (root / "reports" / "latest" / "index.html").read_text(encoding="utf-8")
     connection = mlmd.ConnectionConfig()
     connection.sqlite.filename_uri = str(root / "metadata.sqlite")
