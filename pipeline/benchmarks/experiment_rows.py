@@ -75,6 +75,7 @@ ROWS = (
         "three outputs a step, the further ones at a tenth",
         {"training.horizon": 3, "training.horizon_weights": (1.0, 0.1, 0.1)},
     ),
+    Row("bfloat16", {"training.precision": "bfloat16"}),
     Row("rare targets weigh more", {"training.rare_target_power": 0.25}),
     Row("float16 weights", {"serving.weights": "float16"}),
     Row("int8 weights", {"serving.weights": "int8"}),
