@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tf_keras
@@ -31,6 +32,9 @@ _SECONDS_BETWEEN_REPORTS = 5.0
 _FIRST_CHUNK = 5  # batches
 # Training events and the dropout that suits them, chosen on validation.
 _DROPOUTS = ((50_000, 0.35), (500_000, 0.2))
+# Steps that an epoch has at least, as far as the smallest batch allows, chosen on validation.
+_EPOCH_STEPS = 75
+_BATCH_SIZES = (32, 512)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,18 +150,26 @@ class _Best:
 
 
 def settled(config: Config, windows: Sequences) -> Config:
-    """The configuration with a dropout for so much data, where it names none.
+    """The configuration with the dropout and the batch size for so much data, where it names none.
 
-    What has seen little learns it by heart and needs more dropout; what has seen much is held back by it
-    (docs/experiments.md). In between it falls with the logarithm of the events.
+    What has seen little learns it by heart and needs more dropout; what has seen much is held back by it. Large batches
+    are faster, but leave little data too few steps (docs/experiments.md).
     """
-    if config.model.dropout >= 0:
-        return config
-    events = max(int((windows.lengths - 1).sum()), 1)
+    events = int((windows.lengths - 1).sum())
+    changes: dict[str, Any] = {}
+    if config.model.dropout < 0:
+        changes["model.dropout"] = _dropout(events)
+    if not config.training.batch_size:
+        smallest, largest = _BATCH_SIZES
+        changes["training.batch_size"] = min(max(events // _EPOCH_STEPS, smallest), largest)
+    return configuration.replace(config, changes)
+
+
+def _dropout(events: int) -> float:
+    """In between it falls with the logarithm of the events."""
     few, many = _DROPOUTS
-    share = math.log(events / few[0]) / math.log(many[0] / few[0])
-    dropout = few[1] + (many[1] - few[1]) * min(max(share, 0.0), 1.0)
-    return configuration.replace(config, {"model.dropout": dropout})
+    share = math.log(max(events, 1) / few[0]) / math.log(many[0] / few[0])
+    return few[1] + (many[1] - few[1]) * min(max(share, 0.0), 1.0)
 
 
 class _Run:

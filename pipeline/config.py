@@ -133,7 +133,11 @@ class TrainingConfig:
 
     epochs: int = setting(20, "passes over the training split at most", minimum=0)
     max_steps: int = setting(-1, "optimiser steps at most; -1: no limit, 0: an untrained model", minimum=-1)
-    batch_size: int = setting(512, "events (predictions) of one step, about", minimum=1)
+    batch_size: int = setting(
+        0,
+        "events (predictions) of one step, about; 0: a 75th of the training events, 32 to 512",
+        minimum=0,
+    )
     stateful: bool = setting(
         False,
         "session-parallel batches: sessions follow each other in lanes, and a session's state is carried over batches",

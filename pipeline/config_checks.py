@@ -64,7 +64,7 @@ def _stateful_problems(config: Config) -> Iterator[str]:
         yield "training.stateful keeps no session's mask, model.recurrent_dropout needs one: set it to 0"
     if config.training.horizon > 1:
         yield "training.stateful has several sessions in a row, training.horizon reads on in a row: set it to 1"
-    if config.training.stateful_steps > config.training.batch_size:
+    if 0 < config.training.batch_size < config.training.stateful_steps:
         yield (
             f"training.stateful_steps must be at most training.batch_size ({config.training.batch_size}), "
             f"received {config.training.stateful_steps}"

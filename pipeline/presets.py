@@ -15,6 +15,7 @@ QUICK = config.replace(
         "model.hidden_units": 64,
         "model.dropout": 0.2,
         "training.epochs": 12,
+        "training.batch_size": 512,
         "training.learning_rate": 0.004,
     },
 )

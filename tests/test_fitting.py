@@ -166,10 +166,19 @@ def test_less_is_dropped_where_there_is_more_to_learn_from(events, dropout):
     assert settled(Config(), windows).model.dropout == pytest.approx(dropout, abs=1e-5)
 
 
-def test_a_configured_dropout_stays():
+@pytest.mark.parametrize(
+    ("events", "batch_size"),
+    [(0, 32), (2_400, 32), (7_500, 100), (38_400, 512), (2_000_000, 512)],
+)
+def test_a_small_log_is_learnt_from_in_small_batches(events, batch_size):
+    windows = sequences.Sequences(np.zeros(events + 1, np.int32), np.array([0, events + 1]))
+    assert settled(Config(), windows).training.batch_size == batch_size
+
+
+def test_a_configured_dropout_and_batch_size_stay():
     windows = sequences.Sequences(np.zeros(11, np.int32), np.array([0, 11]))
     for dropout in (0.0, 0.6):
-        config = configuration.replace(Config(), {"model.dropout": dropout})
+        config = configuration.replace(Config(), {"model.dropout": dropout, "training.batch_size": 7})
         assert settled(config, windows) == config
 
 
