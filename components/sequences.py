@@ -47,12 +47,6 @@ class Sequences:
         shift = np.repeat(self.splits[:-1][rows] - splits[:-1], lengths)
         return Sequences(self.values[np.arange(splits[-1]) + shift], splits)
 
-    def padded(self, width: int) -> npt.NDArray[np.int32]:
-        """int32 [rows, width], filled up with 0 at the right; no row may be longer."""
-        dense = np.zeros((len(self), width), np.int32)
-        dense[np.arange(width) < self.lengths[:, None]] = self.values
-        return dense
-
 
 def from_lists(rows: Iterable[Sequence[int]]) -> Sequences:
     """Sequences of plain lists of item indices."""
