@@ -26,6 +26,7 @@ from nextclick.components import (
     evaluation_facts,
     metrics,
     prediction_slices,
+    records,
 )
 from nextclick.components.data_drift import DataCounts, Drift
 from nextclick.components.evaluation_facts import Facts
@@ -115,7 +116,7 @@ def write(
     tf.io.gfile.makedirs(split_folder)
     for path in test_files:
         target = posixpath.join(split_folder, posixpath.basename(path))
-        with tf.io.TFRecordWriter(target, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        with tf.io.TFRecordWriter(target, records.write_options()) as writer:
             for batch in encoder.batches([path]):
                 after.add(batch.sessions, batch.event_types.tolist())
                 for record in _records(batch, encoder, training, periods, config.features.lookback, lists):

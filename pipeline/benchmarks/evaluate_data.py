@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nextclick.components import baseline_examples, contract, evaluation_facts, metrics, prediction_slices
+from nextclick.components import baseline_examples, contract, evaluation_facts, metrics, prediction_slices, records
 
 # Folders of the whole test split and of one of a few sessions.
 ALL, FEW = "all", "few"
@@ -27,8 +27,7 @@ def write(folder: Path, ids: list[str], sessions: int, seed: int) -> int:
     lengths = np.minimum(chance.geometric(1 / (_MEAN_LENGTH - 1), sessions) + 1, _LONGEST)
     split = folder / "examples" / "Split-test"
     split.mkdir(parents=True)
-    options = tf.io.TFRecordOptions(compression_type="GZIP")
-    with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), options) as writer:
+    with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), records.write_options()) as writer:
         for number, length in enumerate(lengths.tolist()):
             places = np.minimum(np.searchsorted(cumulative, chance.random(length) * cumulative[-1]), len(ids) - 1)
             writer.write(_example(number, places, ids, chance))
