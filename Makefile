@@ -20,8 +20,8 @@ setup: ## make .venv with the newest set of versions this machine can run (NEXTC
 demo: setup ## run the whole pipeline on the bundled sample and ask the model it pushed for a prediction
 	@$(BIN)/nextclick demo
 
-test: setup ## run the test suite (ARGS="-k name" and the like reach pytest)
-	@$(BIN)/pytest $(ARGS)
+test: setup ## run the test suite, a file a processor (ARGS="-k name" and the like reach pytest)
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: setup ## check format, lint, types and the direction of imports
 	@$(BIN)/ruff format --check $(SOURCES)
