@@ -71,6 +71,7 @@ class Fitted:
       model: with the weights of its best epoch.
       best_epoch: the number of that epoch; 0: the model is untrained.
       history: every epoch that was trained.
+      config: with the dropout and the batch size that were settled on (`settled`).
       member_history: epochs of the other members of an ensemble.
       refit_history: epochs of the training on all data, where there was one; `model` is then of the last.
       mrr_before: at 20, on validation, before the first step of a model that did not start from fresh weights.
@@ -79,6 +80,7 @@ class Fitted:
     model: Recommender
     best_epoch: int
     history: list[Epoch]
+    config: Config
     member_history: list[Epoch] = dataclasses.field(default_factory=list)
     refit_history: list[Epoch] = dataclasses.field(default_factory=list)
     mrr_before: float | None = None
@@ -116,7 +118,7 @@ def fit(
         if best.offer(history[-1]):
             best.keep(run.model, history[-1])
     best.restore(run.model)
-    return Fitted(run.model, best.epoch, history, mrr_before=before)
+    return Fitted(run.model, best.epoch, history, run.config, mrr_before=before)
 
 
 def fit_epochs(
@@ -128,7 +130,7 @@ def fit_epochs(
     for number in range(1, epochs + 1):
         if not run.exhausted:
             history.append(_one_epoch(run, None, number))
-    return Fitted(run.model, len(history), history)
+    return Fitted(run.model, len(history), history, run.config)
 
 
 class _Best:

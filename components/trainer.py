@@ -107,6 +107,8 @@ def write_summary(folder: str, trained: Trained, seconds: float, warm: warm_star
         "events": events,
         "events_per_second": events / training_seconds if training_seconds else 0.0,
         "parameters": trained.parameters,
+        "dropout": fitted.config.model.dropout,
+        "batch_size": fitted.config.training.batch_size,
         "precision": trained.scorer.model.precision,
         "skipped_steps": sum(line.skipped_steps for line in lines),
         "peak_memory_bytes": peak_memory_bytes(),

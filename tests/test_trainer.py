@@ -82,13 +82,15 @@ def test_an_untrained_model_is_exported_all_the_same(tmp_path):
 
 
 def test_refit_trains_again_on_both_splits_for_the_best_number_of_epochs(tmp_path):
-    config = configuration.replace(runs.CONFIG, {"data.refit": True, "training.epochs": 2})
+    changes = {"data.refit": True, "training.epochs": 2, "training.batch_size": 0, "model.dropout": -1}
+    config = configuration.replace(runs.CONFIG, changes)
     train, validation = ([[2, 3, 4], [5, 6], [4, 5]] * 10, [[3, 4], [5, 6, 7, 8]] * 5)  # 40 and 20 predictions
     splits = [dataset.split_of(sequences.from_lists(rows), runs.LOOKBACK) for rows in (train, validation)]
     trainer.write_summary(str(tmp_path), recipe.train(config, *splits, 10), 1.0)
     found = json.loads((tmp_path / trainer.TRAINING_FILE).read_text(encoding="utf-8"))
     assert found["refit_epochs"] == found["best_epoch"] > 0
     assert found["events"] == 40 * found["epochs"] + 60 * found["refit_epochs"]
+    assert (found["batch_size"], found["dropout"]) == (32, 0.35)
 
 
 def test_a_split_without_a_known_item_is_refused():
