@@ -1,6 +1,7 @@
 """Without this, the training benchmark could break unseen or count wrong; its figures themselves are not tested."""
 
 import json
+import subprocess
 
 import pipeline_runs as runs
 import pytest
@@ -68,3 +69,13 @@ def test_a_short_benchmark_trains_every_event_and_names_its_split(tmp_path, caps
 def test_a_wrong_option_is_one_sentence(arguments, sentence, capsys):
     assert cli.main(["benchmark", "train", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_benchmark_that_is_ended_leaves_no_training_behind(tmp_path):
+    endless = ["--set", "training.epochs=1000000", "--set", "training.patience=1000000"]
+    command = runs.command("benchmark", "train", "--data", runs.write_clicks(tmp_path / "clicks.csv", 200), *endless)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=runs.environment())
+    next(line for line in process.stderr if line.startswith("epoch 1:"))
+    process.terminate()
+    process.communicate(timeout=120)  # returns when nobody holds its standard error any more
+    assert process.returncode == 1

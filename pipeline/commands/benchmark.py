@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import shlex
+import signal
 import sys
 from types import ModuleType
 from typing import Any
@@ -35,6 +36,8 @@ def main(args: argparse.Namespace) -> int:
     """Measures one part and prints it as a table."""
     from nextclick.pipeline import timing
 
+    # As Ctrl-C: what measures in a process of its own is ended, too, and the temporary files go.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result = {
         "command": shlex.join(["nextclick", *sys.argv[1:]]),
         "machine": timing.machine(),
