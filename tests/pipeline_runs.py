@@ -80,7 +80,15 @@ def first_run() -> tuple[Path, Path, Outcome]:
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     clicks = write_clicks(folder / "clicks.csv")
-    return clicks, folder / "root", nextclick("run", "--data", clicks, "--root", folder / "root", *small_settings())
+    root = folder / "root"
+    outcome = nextclick("run", "--data", clicks, "--root", root, *small_settings())
+    copy_root(root, root.with_name("untouched"))
+    return clicks, root, outcome
+
+
+def untouched_root() -> Path:
+    """The first run's root as it was before any later run in it."""
+    return first_run()[1].with_name("untouched")
 
 
 @functools.cache

@@ -42,7 +42,9 @@ def test_verb_works_from_a_fresh_clone_since_it_sets_up_first(verb):
 
 
 def test_arguments_reach_pytest_and_schema():
-    assert re.search(r"\.venv/bin/pytest .*-k metrics\n", make("-n", "test", "ARGS=-k metrics"))
+    assert ".venv/bin/pytest -n logical --maxprocesses 4 --dist loadfile -k metrics" in make(
+        "-n", "test", "ARGS=-k metrics"
+    )
     assert ".venv/bin/nextclick schema --data a.csv --data b.csv" in make("-n", "schema", "DATA=a.csv b.csv")
     assert "--upgrade" in make("-n", "lock", "UPGRADE=1")
     assert "--upgrade" not in make("-n", "lock")
